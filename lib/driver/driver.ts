@@ -1,0 +1,113 @@
+/**
+ * The contract between vibe and a hypervisor. `qemu.ts` meets it on Linux, `vz.ts` on macOS;
+ * nothing above this layer knows which one runs.
+ */
+
+/** A byte stream in both directions. `Deno.Conn` is one. */
+export interface ByteStream {
+  /** Reads up to `p.byteLength` bytes; resolves to how many, or null at the end. */
+  read(p: Uint8Array): Promise<number | null>;
+  /** Writes some of `p`; resolves to how many bytes were taken. */
+  write(p: Uint8Array): Promise<number>;
+  close(): void;
+}
+
+/** One block device, in the order the guest sees them (/dev/vda, /dev/vdb, …). */
+export interface Disk {
+  /** Absolute path on the host. */
+  path: string;
+  format: "raw" | "qcow2";
+  readOnly?: boolean;
+}
+
+/** A rule inside a share, enforced by the host: the guest cannot lift it, not even as root. */
+export interface Guard {
+  /** Path below the share's source, without a leading slash; it exists on the host. */
+  path: string;
+  /**
+   * - `hide`: an empty read-only directory stands in its place
+   * - `read-only`: readable, never writable, renamable or removable
+   * - `pin`: writable, but it cannot be renamed or removed, so that what is guarded below it
+   *   cannot be moved aside
+   */
+  rule: "hide" | "read-only" | "pin";
+}
+
+/** A host file or directory shown to the guest as `<tag>/<name>`. */
+export interface Share {
+  /** Its name in the shared tree: `[a-z0-9-]+`, unique. Not a path the user sees. */
+  name: string;
+  /** Absolute path of a directory or a regular file on the host. */
+  source: string;
+  readOnly: boolean;
+  guards: Guard[];
+}
+
+/** The virtio-fs tag that carries every share. */
+export const SHARED_TAG = "shared";
+
+/** The name of the guest agent's virtio-serial port. */
+export const AGENT_PORT = "vibe.agent";
+
+/** All that a driver needs to start one VM. Pure data: it travels as JSON. */
+export interface VmConfig {
+  /** Short name of the VM for process lists and logs, `[a-z0-9-]+`. */
+  name: string;
+  /** Private directory (0700) for sockets; its path is short enough for sun_path. */
+  runtimeDir: string;
+  cpus: number;
+  memoryMiB: number;
+  /** Uncompressed or compressed Linux kernel image. */
+  kernel: string;
+  initrd: string;
+  /** Words for the kernel's command line, beside those the driver adds itself. */
+  kernelArgs: string[];
+  disks: Disk[];
+  shares: Share[];
+  /** `nat`: a NIC behind the host's address. `none`: no NIC at all. */
+  network: "nat" | "none";
+}
+
+/** Why a VM is no longer running. */
+export interface VmExit {
+  /**
+   * - `poweroff`: the guest turned itself off
+   * - `panic`: the guest kernel panicked or reset the machine
+   * - `killed`: the hypervisor was ended from outside, or by {@link Vm.kill}
+   * - `failed`: the hypervisor ended by itself with an error
+   */
+  reason: "poweroff" | "panic" | "killed" | "failed";
+  /** For `failed`: what the hypervisor said, a few lines; else empty. */
+  detail: string;
+}
+
+/** A VM that has been started. Disposing of it ends it at once, like {@link Vm.kill}. */
+export interface Vm extends AsyncDisposable {
+  /** The bytes of the guest agent's port. */
+  readonly agent: ByteStream;
+  /** The bytes of the system console, hvc0. */
+  readonly console: ByteStream;
+  /** Resolves once the VM is gone and all its helper processes are, too. Never rejects. */
+  readonly exited: Promise<VmExit>;
+  /** Free of secrets, for logs and `--verbose`: how the VM runs ("qemu 7.2.22, tcg"). */
+  readonly description: string;
+  /** Presses the power button. */
+  requestStop(): Promise<void>;
+  /** Stops the virtual CPUs, as a host that goes to sleep does. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Ends the VM at once, as if its plug were pulled; resolves when it is gone. */
+  kill(): Promise<void>;
+}
+
+/** A hypervisor that can start VMs. */
+export interface Driver {
+  readonly name: "qemu" | "vz";
+  /**
+   * Starts a VM. Resolves when the machine runs and both byte streams are connected, which is
+   * before the guest has booted.
+   *
+   * @throws {VibeError} `DRIVER_*`, with what the hypervisor said.
+   */
+  start(config: VmConfig): Promise<Vm>;
+}
