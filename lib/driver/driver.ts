@@ -17,6 +17,11 @@ export interface Disk {
   /** Absolute path on the host. */
   path: string;
   format: "raw" | "qcow2";
+  /**
+   * Absolute path of the raw disk below a qcow2 overlay. Given here, what the overlay's own header
+   * says is not used: a header is data, and data does not choose which host file is opened.
+   */
+  backing?: string;
   readOnly?: boolean;
 }
 
