@@ -12,14 +12,15 @@
  *
  * Host -> guest is written `>`, guest -> host `<`. Strings end with a NUL byte.
  *
- *     1 HELLO    <>  stream 0. "VIBE", u16 version (1), u16 zero, then text that names the build.
- *                    The guest says it as soon as it has the port, and says it again when an agent
- *                    was started anew, after an error, and when the host's end of the port was
- *                    closed and opened: then every stream of before is gone. The host answers with
- *                    its own. Until that answer the guest drops what it reads: it may be the rest
- *                    of the connection before, and begin inside a frame. A HELLO of the host in a
- *                    running connection also ends every stream of before, and numbers start at 1.
- *                    A side that does not speak the other's version says why and stops.
+ *     1 HELLO    <>  stream 0. "VIBE", u16 version (1), u16 zero, then text that names the build;
+ *                    512 bytes at most. The guest says it as soon as it has the port, and says it
+ *                    again when an agent was started anew, after an error, and when the host's end
+ *                    of the port was closed and opened: then every stream of before is gone. The
+ *                    host answers with its own. Until that answer the guest drops what it reads: it
+ *                    may be the rest of the connection before, and begin inside a frame. A HELLO of
+ *                    the host in a running connection also ends every stream of before, and numbers
+ *                    start at 1 again. A side that does not speak the other's version says why and
+ *                    stops.
  *     2 EXEC     >   opens a stream. u16 flags (1 pty, 2 stdin comes), u16 rows, u16 columns,
  *                    u16 argc, u16 envc, u16 zero, u32 credit for stdout, u32 credit for stderr,
  *                    then strings: user ("" is root), working directory ("" is home), argv[argc],
