@@ -22,7 +22,12 @@ export interface VmPlan {
   cpus: number;
   memoryMiB: number;
   network: VmConfig["network"];
+  /** How Git's own files in the project are shared: `guard`, `rw`, `ro`, `hide`. */
+  git: string;
   mounts: PlannedMount[];
+  /** What the mounts came from: `--mount` values, and whether there are default ones. */
+  mountSpecs: string[];
+  defaultMounts: boolean;
   /** Working directory of sessions in the guest; null is the user's home. */
   workdir: string | null;
   /** Git directories on the host in which names that redirect git must not appear. */
@@ -37,11 +42,14 @@ export function planInfo(plan: VmPlan): VmInfo {
     base: plan.base.id,
     cpus: plan.cpus,
     memoryMiB: plan.memoryMiB,
+    git: plan.git,
     mounts: plan.mounts.map(({ source, guestPath, readOnly }) => ({
       host: source,
       guest: guestPath,
       readOnly,
     })),
+    mountSpecs: plan.mountSpecs,
+    defaultMounts: plan.defaultMounts,
     workdir: plan.workdir,
   };
 }

@@ -112,7 +112,8 @@ export interface Driver {
    * Starts a VM. Resolves when the machine runs and both byte streams are connected, which is
    * before the guest has booted.
    *
+   * @param notice told, one line each, what the user should know while the VM runs.
    * @throws {VibeError} `DRIVER_*`, with what the hypervisor said.
    */
-  start(config: VmConfig): Promise<Vm>;
+  start(config: VmConfig, notice: (text: string) => void): Promise<Vm>;
 }

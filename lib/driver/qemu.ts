@@ -1,8 +1,9 @@
 /** The driver for Linux: one QEMU process per VM, controlled over QMP. */
 
-import { printable, reason, VibeError } from "../errors.ts";
+import { printable, printableLines, reason, VibeError } from "../errors.ts";
 import { dieWithParent, which } from "../process.ts";
 import { type ShareServer, startShares } from "../share/virtiofsd.ts";
+import type { KeeperReport } from "../share/keeper.ts";
 import { hostAccelerator } from "./accel.ts";
 import type { ByteStream, Driver, Vm, VmConfig, VmExit } from "./driver.ts";
 import { Qmp, type QmpEvent } from "./qmp.ts";
@@ -11,7 +12,7 @@ import { qemuArgs, qemuProgram, type QemuSockets } from "./qemu_args.ts";
 /** The driver for Linux hosts. */
 export const qemuDriver: Driver = { name: "qemu", start };
 
-async function start(config: VmConfig): Promise<Vm> {
+async function start(config: VmConfig, notice: (text: string) => void): Promise<Vm> {
   const program = qemuProgram(Deno.build.arch);
   const path = await which(program);
   if (!path) {
@@ -23,7 +24,7 @@ async function start(config: VmConfig): Promise<Vm> {
   // The accelerator and the file server do not depend on each other.
   const [accelerator, shares] = await Promise.all([
     hostAccelerator(),
-    config.shares.length > 0 ? startShares(config) : null,
+    config.shares.length > 0 ? startShares(config, { report: guardReport(notice) }) : null,
   ]);
   if (shares) scope.use(shares);
   const sockets: QemuSockets = {
@@ -42,7 +43,9 @@ async function start(config: VmConfig): Promise<Vm> {
   const diedEarly = process.ended.then((detail) => {
     throw new VibeError(
       "DRIVER_FAILED",
-      `Cannot start the VM: ${program} ended at once${detail.text ? ":\n" + detail.text : ""}`,
+      `Cannot start the VM: ${program} ended at once${
+        detail.text ? ":\n" + detail.text : how(detail)
+      }`,
       { hint: "`vibe --verbose` shows how it was called." },
     );
   });
@@ -51,11 +54,20 @@ async function start(config: VmConfig): Promise<Vm> {
   const [control, console, agent] = await Promise.race([connected, diedEarly]);
   const vm = new QemuVm(process, console, agent, shares);
   scope.defer(() => vm.kill());
-  vm.description = await Promise.race([vm.handshake(control, accelerator), diedEarly]);
+  // Its control channel only ends with QEMU itself, which then has said why.
+  vm.description = await vm.handshake(control, accelerator).catch(() => diedEarly);
   // From here on the VM owns the process and the file server; the listeners are done with.
   scope.move();
   listeners.forEach((listener) => listener.close());
   return vm;
+}
+
+function guardReport(notice: (text: string) => void): KeeperReport {
+  return {
+    // Git on the host does that with every change of its settings; nothing for the user to do.
+    restored() {},
+    lost: (error) => notice(`${error.message}. ${error.hint ?? ""}`.trim()),
+  };
 }
 
 /** A Unix socket that takes one connection. Its file is gone once it is closed. */
@@ -70,7 +82,8 @@ function listenOnce(path: string): { accepted: Promise<Deno.UnixConn>; close(): 
       if (!open) return;
       open = false;
       listener.close();
-      Deno.removeSync(path);
+      // Deno does not unlink it; a runtime directory that was wiped meanwhile is no error.
+      Deno.remove(path).catch(() => {});
     },
   };
 }
@@ -80,6 +93,10 @@ interface ProcessEnd {
   code: number;
   signal: Deno.Signal | null;
   text: string;
+}
+
+function how({ code, signal }: ProcessEnd): string {
+  return signal ? ` by ${signal}` : ` with exit code ${code}`;
 }
 
 /** The bytes of stderr that are kept for an error message. */
@@ -116,7 +133,7 @@ class QemuProcess {
       text = (text + chunk).slice(-STDERR_TAIL);
     }
     const { code, signal } = await this.#child.status;
-    return { code, signal, text: printable(text.trim(), STDERR_TAIL) };
+    return { code, signal, text: printableLines(text) };
   }
 }
 

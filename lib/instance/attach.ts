@@ -138,20 +138,20 @@ export async function attachRunning(
 }
 
 /**
- * Attaches to the project's VM, starting it from `makePlan()` if none runs. Of several commands at
+ * Attaches to the project's VM, starting it from `plan` if none runs. Of several commands at
  * once, one starts it and the others attach.
  *
  * @throws {VibeError} if it cannot be started.
  */
 export async function attachOrStart(
   paths: InstancePaths,
-  makePlan: () => Promise<VmPlan>,
+  plan: VmPlan,
   events: AttachEvents,
 ): Promise<Attachment> {
   using _lock = await takeStartLock(paths.startLock, events);
   const running = await attachRunning(paths.project, events);
   if (running) return running;
-  await startSupervisor(await makePlan(), events);
+  await startSupervisor(plan, events);
   const attachment = await attachRunning(paths.project, events);
   if (attachment) return attachment;
   throw new VibeError("SUPERVISOR_GONE", "The VM's supervisor ended right after its start", {

@@ -1,7 +1,7 @@
 /** The log of the system console. The guest writes it, so it is bounded. */
 
 import type { ByteStream } from "../driver/driver.ts";
-import { printable } from "../errors.ts";
+import { printableLines } from "../errors.ts";
 
 /** Most bytes kept on disk; a boot writes some 20 KiB. */
 const MAX_LOG = 1 << 20;
@@ -19,8 +19,9 @@ export class ConsoleLog {
 
   /** The last lines, safe to print. */
   tail(lines = 12): string {
-    const text = new TextDecoder().decode(this.#tail).replaceAll("\r", "");
-    return text.trimEnd().split("\n").slice(-lines).map((line) => printable(line)).join("\n");
+    return printableLines(new TextDecoder().decode(this.#tail)).split("\n").slice(-lines).join(
+      "\n",
+    );
   }
 
   /**

@@ -23,7 +23,13 @@ export interface VmInfo {
   base: string;
   cpus: number;
   memoryMiB: number;
+  /** As in the plan: `guard`, `rw`, `ro`, `hide`. */
+  git: string;
   mounts: MountInfo[];
+  /** The `--mount` values it was started with, as they were given. */
+  mountSpecs: string[];
+  /** Whether the project directory is shared by default. */
+  defaultMounts: boolean;
   /** Working directory of new sessions in the guest; null is the user's home. */
   workdir: string | null;
 }

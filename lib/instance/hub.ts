@@ -41,17 +41,13 @@ export class Hub {
   readonly #streams = new Map<number, Stream>();
   #agent: FrameConnection | null = null;
   #lastStream = 0;
-  #accepting = false;
+  /** Commands may open streams: the shares are mounted, and the VM is not stopping. */
+  accepting = false;
 
   /** The agent said HELLO: from now on its streams can be opened. */
   attachAgent(agent: FrameConnection): void {
     this.detachAgent("the guest agent started anew");
     this.#agent = agent;
-  }
-
-  /** Commands may open streams (the shares are mounted), or may no longer (it is stopping). */
-  set accepting(accepting: boolean) {
-    this.#accepting = accepting;
   }
 
   /** Ends every stream: clients are told `why`. */
@@ -145,7 +141,7 @@ export class Hub {
     const { stream: number } = frame;
     if (number <= client.lastStream) throw new ProtocolError(`EXEC reuses stream ${number}`);
     client.lastStream = number;
-    if (!this.#agent || !this.#accepting) {
+    if (!this.#agent || !this.accepting) {
       const payload = encodeFailure(EAGAIN, "the VM is not ready");
       client.connection.send(number, FrameType.exit, payload);
       return;

@@ -133,7 +133,7 @@ export class Supervisor {
       ],
       shares: plan.mounts.map(({ guestPath: _, ...share }) => share),
       network: plan.network,
-    });
+    }, (text) => this.#note(text));
     this.#vm = vm;
     this.#log(`started: ${vm.description}`);
     this.#console.record(vm.console, instancePaths(plan.project).consoleLog);

@@ -1,6 +1,7 @@
 /** What may go wrong, and that nothing is lost when it does. */
 
 import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { supervisorsOf } from "../support/processes.ts";
 import { Project } from "../support/vibe.ts";
 
 /** Ends one process of a project's VM and waits until the VM is over. */
@@ -10,19 +11,6 @@ async function killProcess(project: Project, pattern: RegExp): Promise<void> {
   const victim = [...supervisors, ...others].find(({ command }) => pattern.test(command));
   ok(victim, `no process matches ${pattern} in ${JSON.stringify(all)}`);
   Deno.kill(victim.pid, "SIGKILL");
-}
-
-/** Supervisors name no project on their command line; the lock file tells whose they are. */
-async function supervisorsOf(project: Project): Promise<{ pid: number; command: string }[]> {
-  const lock = await Deno.stat(project.path(".vibe/lock"));
-  const found = [];
-  for (const process of await project.processes("__supervise")) {
-    for await (const fd of Deno.readDir(`/proc/${process.pid}/fd`)) {
-      const info = await Deno.stat(`/proc/${process.pid}/fd/${fd.name}`).catch(() => null);
-      if (info?.ino === lock.ino && info.dev === lock.dev) found.push(process);
-    }
-  }
-  return found;
 }
 
 /** Nothing of a VM runs any more. Its processes die one after another, so look until they did. */
