@@ -3,6 +3,7 @@
 import { dirname, resolve } from "node:path";
 import { VibeError } from "../errors.ts";
 import { run } from "../process.ts";
+import { basesDir } from "./base.ts";
 
 /**
  * Makes sure that the disk an overlay stands on is there.
@@ -17,7 +18,8 @@ export async function requireBase(id: string, disk: string): Promise<void> {
 /** The error for a VM whose base is not there any more. */
 export function missingBase(id: string): VibeError {
   return new VibeError("BASE_MISSING", `Cannot start the VM: its base image "${id}" is gone`, {
-    hint: "The VM's disk holds only what changed since, and means nothing without it.\n" +
+    hint: `It was looked for in "${basesDir()}". ` +
+      "The VM's disk holds only what changed since, and means nothing without it.\n" +
       "Building an image again does not bring it back. Delete .vibe/ to begin with a fresh VM.",
   });
 }

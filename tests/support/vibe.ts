@@ -1,12 +1,14 @@
 /** The real program, in a project of its own. */
 
 import { fileURLToPath } from "node:url";
+import { debianRecipe } from "../../lib/image/recipe.ts";
 
 /** The program under test. */
 export const MAIN = fileURLToPath(import.meta.resolve("../../main.ts"));
 
-/** All VM tests share one cache, and so one built image. */
-export const TEST_CACHE = Deno.env.get("VIBE_TEST_CACHE") ?? `/var/tmp/vibe-tests-${Deno.uid()}`;
+/** All VM tests share one cache, and so one image of the recipe as it is now. */
+export const TEST_CACHE = Deno.env.get("VIBE_TEST_CACHE") ??
+  `/var/tmp/vibe-tests-${Deno.uid()}-${(await debianRecipe()).digest.slice(0, 8)}`;
 
 /** What a finished `vibe` said. */
 export interface VibeOutput {

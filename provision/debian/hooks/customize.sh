@@ -21,7 +21,8 @@ cat >"$root/etc/hosts" <<'END'
 ::1 localhost ip6-localhost ip6-loopback
 END
 echo '/dev/vda / ext4 noatime 0 0' >"$root/etc/fstab"
-: >"$root/etc/resolv.conf"
+# The agent fills it in when the host is QEMU, which has its addresses from us.
+echo '# Written by vibe' >"$root/etc/resolv.conf"
 : >"$root/etc/motd"
 rm -f "$root/etc/issue" "$root/etc/issue.net"
 echo LANG=C.UTF-8 >"$root/etc/default/locale"
