@@ -25,19 +25,20 @@ export function keepGuards(
   shares: Share[],
   report: KeeperReport,
 ): AsyncDisposable {
-  const guarded = shares.flatMap(({ source, guards }) =>
-    guards.map(({ path }) => join(source, path))
-  );
+  // The shares themselves, too: a file that an editor replaces is another file.
+  const paths = shares.flatMap((
+    { source, guards },
+  ) => [source, ...guards.map(({ path }) => join(source, path))]);
   let lost = "";
   const onLost = (error: VibeError) => {
     // Once, however often it is tried again.
     if (error.message !== lost) report.lost(error);
     lost = error.message;
   };
-  return new PathWatch(guarded, async () => {
+  return new PathWatch(() => paths, async () => {
     try {
-      const paths = await namespace.restore();
-      if (paths.length > 0) report.restored(paths);
+      const restored = await namespace.restore();
+      if (restored.length > 0) report.restored(restored);
       lost = "";
     } catch (cause) {
       const message = `Cannot look after the guards of the shares: ${reason(cause)}`;

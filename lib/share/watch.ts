@@ -1,17 +1,14 @@
 /** Looking again whenever something happened in some directories. */
 
 import type { VibeError } from "../errors.ts";
-import { Inotify } from "./inotify.ts";
+import { type DirectoryEvent, Inotify } from "./inotify.ts";
 
 /** How often a system without inotify is looked at. */
 const INTERVAL_MS = 250;
 
-/** Directories, each with the names of the entries in it that matter. */
-export type Watched = Map<string, Set<string>>;
-
-/** The {@link Watched} that tells of every one of these absolute paths. */
-export function watched(paths: Iterable<string>): Watched {
-  const directories: Watched = new Map();
+/** The directories that tell of these absolute paths, each with the names in it that matter. */
+function watched(paths: Iterable<string>): Map<string, Set<string>> {
+  const directories = new Map<string, Set<string>>();
   for (const path of paths) {
     const slash = path.lastIndexOf("/");
     const directory = path.slice(0, slash) || "/";
@@ -26,22 +23,23 @@ export function watched(paths: Iterable<string>): Watched {
  * once. Many events make one look.
  */
 export class PathWatch implements AsyncDisposable {
-  readonly #watched: Watched;
+  readonly #paths: () => Iterable<string>;
   readonly #look: () => Promise<void> | void;
   readonly #done: Promise<void>;
   readonly #closed = Promise.withResolvers<void>();
   #isClosed = false;
 
   /**
+   * @param paths absolute; asked again after every look.
    * @param look must not throw.
    * @param failed told if the system grants no watch.
    */
   constructor(
-    paths: Iterable<string>,
+    paths: () => Iterable<string>,
     look: () => Promise<void> | void,
     failed: (error: VibeError) => void,
   ) {
-    this.#watched = watched(paths);
+    this.#paths = paths;
     this.#look = look;
     this.#done = (Deno.build.os === "linux" ? this.#listen() : this.#poll()).catch(failed);
   }
@@ -57,21 +55,22 @@ export class PathWatch implements AsyncDisposable {
     while (!this.#isClosed) {
       using inotify = new Inotify();
       this.#closed.promise.then(() => inotify[Symbol.dispose]());
-      for (const directory of this.#watched.keys()) inotify.add(directory);
+      const paths = new Set(this.#paths());
+      const directories = watched(paths);
+      for (const directory of directories.keys()) inotify.add(directory);
       await this.#look();
-      let replaced = false;
-      while (!replaced) {
+      while (sameSet(paths, new Set(this.#paths()))) {
         const events = await inotify.next();
         if (events === null) return;
         const told = events.filter(({ directory, name }) =>
-          directory === null || name === "" || this.#watched.get(directory)!.has(name)
+          directory === null || name === "" || directories.get(directory)!.has(name)
         );
         if (told.length === 0) continue;
         await this.#look();
-        // What is watched is the directory, not its name: if it is another one now, begin anew.
-        replaced = told.some(({ directory, name }) =>
-          directory === null || name === "" || this.#watched.has(`${directory}/${name}`)
-        );
+        // What is watched is a directory, not its name: if it is another one now, begin anew.
+        const replaced = ({ directory, name }: DirectoryEvent) =>
+          directory === null || name === "" || directories.has(`${directory}/${name}`);
+        if (told.some(replaced)) break;
       }
     }
   }
@@ -86,4 +85,8 @@ export class PathWatch implements AsyncDisposable {
       clearTimeout(timer);
     }
   }
+}
+
+function sameSet(a: Set<string>, b: Set<string>): boolean {
+  return a.size === b.size && a.isSubsetOf(b);
 }
