@@ -26,8 +26,6 @@ import type { VmRuntime } from "./runtime.ts";
 const BOOT_TIMEOUT_MS = 120_000;
 /** How long a clean poweroff may take; systemd needs 3 s, a service may want more. */
 const STOP_TIMEOUT_MS = 30_000;
-/** A command starts the supervisor and attaches; if none does, the VM would run for nobody. */
-const FIRST_CLIENT_TIMEOUT_MS = 15_000;
 
 /** Events that end the supervisor. */
 type End = { why: "idle" } | { why: "exited"; exit: VmExit } | { why: "failed"; error: VibeError };
@@ -55,13 +53,8 @@ export class Supervisor {
   /** Serves `listener` and runs the VM until its end. Closes the listener. */
   async run(listener: Deno.UnixListener): Promise<void> {
     this.#accept(listener);
-    const lonely = setTimeout(
-      () => this.#clients.size === 0 && this.#end.resolve({ why: "idle" }),
-      FIRST_CLIENT_TIMEOUT_MS,
-    );
     this.#boot().catch((error) => this.#fail(error));
     const end = await this.#end.promise;
-    clearTimeout(lonely);
     this.#setState("stopping");
     // From here on a new command does not find a socket, and waits for the lock instead.
     listener.close();
@@ -75,6 +68,11 @@ export class Supervisor {
   /** Ends the VM as if the last command had left. */
   stop(): void {
     this.#end.resolve({ why: "idle" });
+  }
+
+  /** The command that started us is attached by now, or it has died. */
+  starterLeft(): void {
+    if (this.#clients.size === 0) this.stop();
   }
 
   async #accept(listener: Deno.UnixListener): Promise<void> {
@@ -166,7 +164,7 @@ export class Supervisor {
     } catch (error) {
       this.#fail(error instanceof ProtocolError ? agentError(error) : error);
     }
-    this.#hub.detachAgent("the VM has ended");
+    this.#hub.loseAgent();
     agent.close();
   }
 
