@@ -17,6 +17,7 @@ import type { Driver, Vm, VmExit } from "../driver/driver.ts";
 import { printable, reason, VibeError } from "../errors.ts";
 import { instancePaths } from "../paths.ts";
 import { planInfo, type VmPlan } from "../plan.ts";
+import { watchGit } from "../share/git_watch.ts";
 import { ConsoleLog } from "./console_log.ts";
 import { encodeEvent, type SupervisorEvent, type VmState } from "./control.ts";
 import { checkHello, type Client, Hub } from "./hub.ts";
@@ -53,6 +54,12 @@ export class Supervisor {
   /** Serves `listener` and runs the VM until its end. Closes the listener. */
   async run(listener: Deno.UnixListener): Promise<void> {
     this.#accept(listener);
+    const paths = instancePaths(this.#plan.project);
+    const git = watchGit(
+      this.#plan.gitWatch,
+      paths.quarantine,
+      ({ message }) => this.#note(message),
+    );
     this.#boot().catch((error) => this.#fail(error));
     const end = await this.#end.promise;
     this.#setState("stopping");
@@ -62,6 +69,8 @@ export class Supervisor {
     this.#log(`ending: ${JSON.stringify(end, (_, v) => v instanceof Error ? v.message : v)}`);
     if (end.why === "idle") await this.#stop();
     await this.#vm?.kill();
+    // It looks once more, now that the guest is gone.
+    await git[Symbol.asyncDispose]();
     await this.#tellEnd(end);
   }
 
@@ -215,6 +224,9 @@ export class Supervisor {
   #note(text: string): void {
     this.#log(text);
     this.#broadcast({ event: "note", text });
+    if (this.#clients.size > 0) return;
+    const { notices } = instancePaths(this.#plan.project);
+    Deno.writeTextFile(notices, `${text}\n`, { append: true }).catch(() => {});
   }
 
   #broadcast(event: SupervisorEvent): void {
