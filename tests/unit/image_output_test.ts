@@ -54,10 +54,17 @@ Deno.test("a full disk and an unreachable mirror are noticed", () => {
     "http://mirror/debian/x.deb",
   );
   strictEqual(unreachable("Unpacking resolvconf (1.94) ..."), null);
-  const output = new BuildOutput();
-  strictEqual(output.noSpace, false);
-  output.line("tar: ./usr/bin/git: Cannot write: No space left on device");
-  strictEqual(output.noSpace, true);
+  const noSpace = (line: string) => {
+    const output = new BuildOutput();
+    output.line(line);
+    return output.noSpace;
+  };
+  strictEqual(noSpace("tar: ./usr/bin/git: Cannot write: No space left on device"), true);
+  strictEqual(noSpace("E: You don't have enough free space in /mnt/work/root/var."), true);
+  strictEqual(
+    noSpace("After this operation, 114 MB of additional disk space will be used."),
+    false,
+  );
 });
 
 Deno.test("the first unreachable place is kept: the rest follows from it", () => {
