@@ -21,7 +21,7 @@ import {
   type TreeLayout,
 } from "./mount_plan.ts";
 import { parseMountinfo } from "./mountinfo.ts";
-import { startFailure } from "./userns.ts";
+import { startFailure } from "./start_failure.ts";
 
 /** What {@link startNamespace} is given. */
 export interface NamespaceConfig {
