@@ -24,6 +24,17 @@ export async function startFailure(
       { hint: await usernsRemedy(readSetting), cause },
     );
   }
+  if (uid !== 0 && stderr.includes("setgroups() failed")) {
+    return new VibeError(
+      "SHARE_NEEDS_SUBIDS",
+      "Cannot share directories with the VM: you have no sub-group ids, and virtiofsd needs one",
+      {
+        hint: "Install the package uidmap, and give yourself some:\n" +
+          "  sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
+        cause,
+      },
+    );
+  }
   return new VibeError("SHARE_FAILED", `Cannot share directories with the VM: ${said}`, {
     hint: /^(unshare|mount): /m.test(stderr)
       ? "vibe makes bind mounts here; a container needs CAP_SYS_ADMIN for that."
