@@ -280,7 +280,7 @@ async function prepare(runtimeDir: string, shares: CheckedShare[]): Promise<Layo
   await Deno.writeTextFile(layout.emptyFile, "");
   for (const { name, kind } of shares) await makePoint(`${layout.tree}/${name}`, kind);
   // Whatever the umask is: this is what the guest sees.
-  for (const path of [layout.tree, layout.emptyDir]) await Deno.chmod(path, 0o555);
+  for (const path of [layout.tree, layout.emptyDir]) await Deno.chmod(path, 0o755);
   return layout;
 }
 
@@ -293,7 +293,6 @@ async function makePoint(path: string, kind: EntryKind): Promise<void> {
 /** Removes what `prepare` made. The mounts are not here: they were in the namespace. */
 async function removeTree(dir: string): Promise<void> {
   try {
-    await Deno.chmod(`${dir}/tree`, 0o755);
     await Deno.remove(dir, { recursive: true });
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
