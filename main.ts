@@ -14,8 +14,8 @@ async function main(): Promise<number> {
   // Ending by way of Deno.exit gives the terminal back, where the default action would not.
   Deno.addSignalListener("SIGTERM", () => Deno.exit(128 + 15));
   Deno.addSignalListener("SIGHUP", () => Deno.exit(128 + 1));
-  const { runProgram } = await import("./lib/cli/program.ts");
-  return await runProgram(Deno.args);
+  const { runCommandLine } = await import("./lib/cli/entry.ts");
+  return await runCommandLine(Deno.args);
 }
 
 if (import.meta.main) Deno.exit(await main());

@@ -1,6 +1,5 @@
 /** What vibe prints about itself: plain text, on stderr, quiet in pipes. */
 
-import { styleText } from "node:util";
 import { VibeError } from "../errors.ts";
 import type { MountInfo } from "../instance/control.ts";
 
@@ -16,10 +15,13 @@ export function printError(text: string): void {
   }
 }
 
+/** ANSI escape codes; node:util has them, too, but takes 7 ms to load. */
+const STYLES = { red: "\x1b[31m", cyan: "\x1b[36m" };
+
 /** Styles a text unless NO_COLOR is set or stderr is no terminal. */
-export function style(format: Parameters<typeof styleText>[0], text: string): string {
+export function style(name: keyof typeof STYLES, text: string): string {
   const plain = Deno.env.get("NO_COLOR") || !Deno.stderr.isTerminal();
-  return plain ? text : styleText(format, text, { validateStream: false });
+  return plain ? text : `${STYLES[name]}${text}\x1b[39m`;
 }
 
 /** An error for the user: one line, then what to do; with `verbose`, where it came from. */

@@ -2,31 +2,32 @@
 
 import { Command, CommanderError } from "commander";
 import { ExitCode, VibeError } from "../errors.ts";
-import { addVmOptions, mergedOptions } from "./options.ts";
-import { formatError, printError } from "./output.ts";
+import { addVmOptions, mergedOptions, type VmOptions } from "./options.ts";
+import { printError } from "./output.ts";
 
 /** The version of deno.json; a test holds the two together. */
 export const VERSION = "0.1.0";
 
 /**
- * Runs a command line (without the program's name) and says on stderr what went wrong. Resolves to
- * the exit code.
+ * Parses a command line (without the program's name) and runs it. Resolves to the exit code; what
+ * is wrong with the words themselves has then been said on stderr.
+ *
+ * @param onOptions told the options before the command runs.
+ * @throws whatever the command throws.
  */
-export async function runProgram(args: string[]): Promise<number> {
+export async function parseAndRun(
+  args: string[],
+  onOptions: (options: VmOptions) => void,
+): Promise<number> {
   let code = 0;
-  let verbose = false;
   const program = buildProgram((result) => code = result);
-  program.hook("preAction", (_program, command) => {
-    verbose = mergedOptions(command).verbose ?? false;
-  });
+  program.hook("preAction", (_program, command) => onOptions(mergedOptions(command)));
   try {
     await program.parseAsync(args, { from: "user" });
     return code;
   } catch (error) {
-    // commander has said it already.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : ExitCode.usage;
-    printError(formatError(error, verbose));
-    return error instanceof VibeError ? error.exitCode : ExitCode.failure;
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? 0 : ExitCode.usage;
   }
 }
 

@@ -1,5 +1,6 @@
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { buildProgram, VERSION } from "../../lib/cli/program.ts";
+import { plainRun } from "../../lib/cli/entry.ts";
 import { formatError, formatMounts } from "../../lib/cli/output.ts";
 import { addVmOptions, mergedOptions, type VmOptions } from "../../lib/cli/options.ts";
 import { Command, CommanderError } from "commander";
@@ -57,6 +58,24 @@ Deno.test("the command's own options are the command's", async () => {
     "9",
     "-h",
   ]);
+});
+
+Deno.test("a run without options needs no parser, and means what the parser would make of it", async () => {
+  const plain = [["x"], ["--", "x"], ["x", "--", "y"], ["x", "-h", "--cpus", "9"], [
+    "--",
+    "--",
+    "x",
+  ]];
+  for (const words of [...plain, ["--", "-x"], [""]]) {
+    const parsed = await parse("run", ...words);
+    deepStrictEqual(plainRun(["run", ...words]), parsed.words, words.join(" "));
+    deepStrictEqual(parsed.options, { mount: [], defaultMounts: true });
+  }
+  for (
+    const args of [[], ["run"], ["run", "--"], ["run", "-h"], ["run", "--cpus", "1", "x"], ["x"]]
+  ) {
+    strictEqual(plainRun(args), null, args.join(" "));
+  }
 });
 
 Deno.test("values that make no sense are refused", async () => {
