@@ -50,12 +50,18 @@ export function reason(error: unknown): string {
 
 /**
  * Text from the guest (or from a file a guest could write) made safe to print in our own
- * messages: control characters become visible escapes, and it is cut at `max` characters.
+ * messages: control characters, line ends too, become visible escapes, and it is cut at `max`
+ * characters.
  */
 export function printable(text: string, max = 300): string {
   const safe = text.replace(
-    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g,
+    /[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g,
     (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
   return safe.length > max ? safe.slice(0, max) + "…" : safe;
+}
+
+/** Like {@link printable}, for a text of several lines. */
+export function printableLines(text: string): string {
+  return text.trim().split(/\r?\n/).map((line) => printable(line)).join("\n");
 }

@@ -12,16 +12,22 @@
  *
  * Host -> guest is written `>`, guest -> host `<`. Strings end with a NUL byte.
  *
- *     1 HELLO    <>  stream 0. "VIBE", u16 version (1), u16 zero, then text that names the build.
- *                    The guest says it as soon as it has the port, and says it again when an agent
- *                    was started anew: then every stream of before is gone. The host answers with
- *                    its own. A side that does not speak the other's version says why and stops.
+ *     1 HELLO    <>  stream 0. "VIBE", u16 version (1), u16 zero, then text that names the build;
+ *                    512 bytes at most. The guest says it as soon as it has the port, and says it
+ *                    again when an agent was started anew, after an error, and when the host's end
+ *                    of the port was closed and opened: then every stream of before is gone. The
+ *                    host answers with its own. Until that answer the guest drops what it reads: it
+ *                    may be the rest of the connection before, and begin inside a frame. A HELLO of
+ *                    the host in a running connection also ends every stream of before, and numbers
+ *                    start at 1 again. A side that does not speak the other's version says why and
+ *                    stops.
  *     2 EXEC     >   opens a stream. u16 flags (1 pty, 2 stdin comes), u16 rows, u16 columns,
  *                    u16 argc, u16 envc, u16 zero, u32 credit for stdout, u32 credit for stderr,
  *                    then strings: user ("" is root), working directory ("" is home), argv[argc],
  *                    "NAME=value"[envc]. argc 0 means the user's login shell. With a pty all
  *                    output is stdout.
- *     3 STDIN    >   bytes for the program. Costs credit.
+ *     3 STDIN    >   bytes for the program. Costs credit. Dropped when the program has no stdin or
+ *                    has closed it; the credit for them comes back all the same.
  *     4 EOF      >   no more stdin. With a pty: nothing more will be typed.
  *     5 STDOUT   <   bytes from the program. Costs credit.
  *     6 STDERR   <   likewise.
@@ -31,7 +37,8 @@
  *     9 SIGNAL   >   u8 Linux signal number: to the foreground process group of the pty, or to the
  *                    program's process group.
  *    10 HANGUP   >   whoever opened the stream is gone. The program gets SIGHUP and SIGCONT, and
- *                    SIGKILL two seconds later; its output is dropped; EXIT follows as ever.
+ *                    SIGKILL two seconds later; its output is dropped; EXIT follows as ever. What
+ *                    12 to 15 opened goes on to its end.
  *    11 EXIT     <   the last frame of a stream. u8 kind, three zero bytes, i32 value, then text
  *                    to the payload's end.
  *                    kind 0: exited, value is the status.  kind 1: killed, value is the signal.
@@ -47,9 +54,10 @@
  *
  * The guest opens no streams. The host numbers them upward from 1 and never uses a number twice
  * in a connection, so a frame for a number at or below the highest one seen is a late arrival
- * and is dropped, while a higher one is an error. STDIN has a first credit of 256 KiB without
- * being given; STDOUT and STDERR have what EXEC gave. STDIN, STDOUT and STDERR payloads hold at most
- * 64 KiB, so that a long one does not hold up a keystroke.
+ * and is dropped, while a higher one that opens nothing is an error, and so is one that opens a
+ * number again. STDIN has a first credit of 256 KiB without being given; STDOUT and STDERR have
+ * what EXEC gave. STDIN, STDOUT and STDERR payloads hold at most 64 KiB, so that a long one does
+ * not hold up a keystroke.
  *
  * Errors (an unknown type, a payload that is too long or of the wrong size, a frame that this
  * side only sends, data beyond the credit) end the connection: there is no way to be in step

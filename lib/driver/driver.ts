@@ -17,6 +17,11 @@ export interface Disk {
   /** Absolute path on the host. */
   path: string;
   format: "raw" | "qcow2";
+  /**
+   * Absolute path of the raw disk below a qcow2 overlay. Given here, what the overlay's own header
+   * says is not used: a header is data, and data does not choose which host file is opened.
+   */
+  backing?: string;
   readOnly?: boolean;
 }
 
@@ -107,7 +112,8 @@ export interface Driver {
    * Starts a VM. Resolves when the machine runs and both byte streams are connected, which is
    * before the guest has booted.
    *
+   * @param notice told, one line each, what the user should know while the VM runs.
    * @throws {VibeError} `DRIVER_*`, with what the hypervisor said.
    */
-  start(config: VmConfig): Promise<Vm>;
+  start(config: VmConfig, notice: (text: string) => void): Promise<Vm>;
 }

@@ -1,0 +1,80 @@
+/** Options become a plan: one value that holds everything a VM is started from. */
+
+import { terminalAsk } from "../host/ask.ts";
+import { prepareHost } from "../host/prepare.ts";
+import { VibeError } from "../errors.ts";
+import { type Base, readBase } from "../image/base.ts";
+import { ensureImage } from "../image/build.ts";
+import { DEFAULT_IMAGE } from "../image/catalog.ts";
+import { missingBase } from "../image/clone.ts";
+import { ensureBootFiles } from "../image/initrd.ts";
+import { readRecord } from "../instance/record.ts";
+import { type InstancePaths } from "../paths.ts";
+import type { VmPlan } from "../plan.ts";
+import type { Progress } from "../progress.ts";
+import type { VmOptions } from "./options.ts";
+import { planShares } from "./plan_shares.ts";
+
+const DEFAULT_CPUS = 2;
+const DEFAULT_RAM = 2048;
+
+/**
+ * The plan for the VM of a project, with everything it needs in place: programs on the host, the
+ * image, the agent. What is missing is installed or built.
+ *
+ * @throws {VibeError} if that cannot be, or may not.
+ */
+export async function makePlan(
+  paths: InstancePaths,
+  options: VmOptions,
+  progress: Progress,
+): Promise<VmPlan> {
+  // What is wrong with the command line should show before minutes of work.
+  const shares = await planShares(paths, options);
+  using interrupt = abortOnInterrupt();
+  const prepare = {
+    yes: options.yes,
+    ask: terminalAsk(),
+    progress,
+    signal: interrupt.signal,
+  };
+  await prepareHost(["run"], prepare);
+  const record = await readRecord(paths);
+  if (record && options.image !== undefined && options.image !== record.image) {
+    throw new VibeError(
+      "IMAGE_DIFFERS",
+      `The VM of "${paths.project}" was made from the image "${record.image}"`,
+      { hint: `Remove "${paths.dir}" to make it anew, from "${options.image}".` },
+    );
+  }
+  const image = record?.image ?? options.image ?? DEFAULT_IMAGE;
+  const base = record ? await recordedBase(record.base) : await ensureImage(image, { ...prepare });
+  const boot = await ensureBootFiles(base, prepare);
+  return {
+    ...shares,
+    ...boot,
+    project: paths.project,
+    image,
+    base: { id: base.id, disk: base.disk },
+    cpus: options.cpus ?? Math.min(DEFAULT_CPUS, navigator.hardwareConcurrency),
+    memoryMiB: options.ram ?? DEFAULT_RAM,
+    network: "nat",
+  };
+}
+
+async function recordedBase(id: string): Promise<Base> {
+  const base = await readBase(id);
+  if (!base) throw missingBase(id);
+  return base;
+}
+
+/** Ctrl-C ends what is under way in an orderly manner, so that it leaves nothing half done. */
+function abortOnInterrupt(): { signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  Deno.addSignalListener("SIGINT", abort);
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => Deno.removeSignalListener("SIGINT", abort),
+  };
+}

@@ -1,0 +1,81 @@
+/** Options that several commands share, and their values checked. */
+
+import { type Command, InvalidArgumentError, Option } from "commander";
+
+/** How much of Git's own files the guest may write; told in docs/security.md. */
+export const GIT_MODES = ["guard", "rw", "ro", "hide"] as const;
+/** One of {@link GIT_MODES}. */
+export type GitMode = typeof GIT_MODES[number];
+
+/** The options that shape a VM, as they were given; what was not given is absent. */
+export interface VmOptions {
+  cpus?: number;
+  ram?: number;
+  mount?: string[];
+  /** False with `--no-default-mounts`. */
+  defaultMounts?: boolean;
+  git?: GitMode;
+  image?: string;
+  yes?: boolean;
+  verbose?: boolean;
+}
+
+/** The least memory a Debian guest boots with. */
+const MIN_RAM = 256;
+
+/** Adds the options of {@link VmOptions} to a command. */
+export function addVmOptions<T extends Command>(command: T): T {
+  command
+    .addOption(
+      new Option("--cpus <number>", "virtual CPUs (default: 2)").argParser(parseCpus),
+    )
+    .addOption(
+      new Option("--ram <megabytes>", "memory in MiB (default: 2048)").argParser(parseRam),
+    )
+    .addOption(
+      new Option(
+        "--mount <host:guest[:mode]>",
+        "share a host path; mode is read-write (default) or read-only; repeatable",
+      ).argParser((spec: string, earlier: string[] | undefined) => [...earlier ?? [], spec]),
+    )
+    .option("--no-default-mounts", "do not share the project directory")
+    .addOption(
+      new Option("--git <mode>", "what the guest may do to .git (default: guard)")
+        .choices(GIT_MODES),
+    )
+    .option("--image <name>", "image to make a new VM from (default: default)")
+    .option("-y, --yes", "install what is missing on this host without asking")
+    .option("--verbose", "say more, and show where errors come from");
+  return command;
+}
+
+/**
+ * The options of a command and of the commands above it, the nearest one winning. commander sets
+ * `defaultMounts` to true where it was not given, so only a false counts.
+ */
+export function mergedOptions(command: Command): VmOptions {
+  const chain: VmOptions[] = [];
+  for (let at: Command | null = command; at; at = at.parent) chain.unshift(at.opts());
+  const merged: VmOptions = Object.assign({}, ...chain);
+  merged.mount = chain.flatMap((options) => options.mount ?? []);
+  merged.defaultMounts = chain.every((options) => options.defaultMounts !== false);
+  return merged;
+}
+
+function parseCpus(text: string): number {
+  const host = navigator.hardwareConcurrency;
+  return parseInteger(text, 1, host, `this host has ${host}`);
+}
+
+function parseRam(text: string): number {
+  const host = Math.floor(Deno.systemMemoryInfo().total / (1 << 20));
+  return parseInteger(text, MIN_RAM, host, `this host has ${host}`);
+}
+
+function parseInteger(text: string, min: number, max: number, why: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError("It must be a whole number.");
+  const value = Number(text);
+  if (value < min) throw new InvalidArgumentError(`It must be at least ${min}.`);
+  if (value > max) throw new InvalidArgumentError(`It must be at most ${max}: ${why}.`);
+  return value;
+}

@@ -1,0 +1,70 @@
+/** The command tree: what can be typed, and where it leads. */
+
+import { Command, CommanderError } from "commander";
+import { ExitCode, VibeError } from "../errors.ts";
+import { addVmOptions, mergedOptions } from "./options.ts";
+import { formatError, printError } from "./output.ts";
+
+/** The version of deno.json; a test holds the two together. */
+export const VERSION = "0.1.0";
+
+/**
+ * Runs a command line (without the program's name) and says on stderr what went wrong. Resolves to
+ * the exit code.
+ */
+export async function runProgram(args: string[]): Promise<number> {
+  let code = 0;
+  let verbose = false;
+  const program = buildProgram((result) => code = result);
+  program.hook("preAction", (_program, command) => {
+    verbose = mergedOptions(command).verbose ?? false;
+  });
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return code;
+  } catch (error) {
+    // commander has said it already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : ExitCode.usage;
+    printError(formatError(error, verbose));
+    return error instanceof VibeError ? error.exitCode : ExitCode.failure;
+  }
+}
+
+/** The whole tree. Actions report their exit code to `exit`. */
+export function buildProgram(exit: (code: number) => void): Command {
+  const program = addVmOptions(new Command("vibe"))
+    .description("Gives the current directory its own Linux computer, and a shell in it.")
+    .version(VERSION, "-V, --version")
+    .exitOverride()
+    .configureOutput({ writeErr: printError })
+    .enablePositionalOptions()
+    .allowExcessArguments()
+    .showHelpAfterError("(`vibe --help` lists what can be typed)")
+    .addHelpText("after", EXAMPLES);
+  program.action(async (_options, command: Command) => {
+    if (command.args.length > 0) {
+      throw new VibeError("COMMAND_UNKNOWN", `There is no command "${command.args[0]}"`, {
+        exitCode: ExitCode.usage,
+        hint: "`vibe run -- COMMAND` runs one in the VM; `vibe --help` lists vibe's own.",
+      });
+    }
+    const { shell } = await import("./session_commands.ts");
+    exit(await shell(mergedOptions(command)));
+  });
+  addVmOptions(program.command("run"))
+    .description("Run one command in the VM and exit with its status.")
+    .argument("<command...>", "program and arguments, best after --")
+    .passThroughOptions()
+    .action(async (words: string[], _options, command: Command) => {
+      const { run } = await import("./session_commands.ts");
+      exit(await run(words, mergedOptions(command)));
+    });
+  return program;
+}
+
+const EXAMPLES = `
+Examples:
+  vibe                            a shell in this directory's VM
+  vibe run -- make -j2 test       one command, with its exit status
+  vibe --mount ~/data:data:read-only
+`;

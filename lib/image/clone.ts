@@ -1,0 +1,57 @@
+/** A VM's own disk: a qcow2 overlay on a base's disk, made in constant time. */
+
+import { dirname, resolve } from "node:path";
+import { VibeError } from "../errors.ts";
+import { run } from "../process.ts";
+import { basesDir } from "./base.ts";
+
+/**
+ * Makes sure that the disk an overlay stands on is there.
+ *
+ * @throws {VibeError} `BASE_MISSING`.
+ */
+export async function requireBase(id: string, disk: string): Promise<void> {
+  if (await Deno.stat(disk).then((info) => info.isFile, () => false)) return;
+  throw missingBase(id);
+}
+
+/** The error for a VM whose base is not there any more. */
+export function missingBase(id: string): VibeError {
+  return new VibeError("BASE_MISSING", `Cannot start the VM: its base image "${id}" is gone`, {
+    hint: `It was looked for in "${basesDir()}". ` +
+      "The VM's disk holds only what changed since, and means nothing without it.\n" +
+      "Building an image again does not bring it back. Delete .vibe/ to begin with a fresh VM.",
+  });
+}
+
+/**
+ * Makes a new overlay at `overlay` on the raw disk `base`; whatever was there is replaced.
+ *
+ * @throws {VibeError} `DISK_FULL`, `OVERLAY_FAILED`.
+ */
+export async function createOverlay(base: string, overlay: string): Promise<void> {
+  // Absolute: a path that begins with a slash is no option, and a colon in it no protocol.
+  const aside = `${resolve(overlay)}.${Deno.pid}.partial`;
+  const argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", resolve(base), aside];
+  try {
+    const { success, stderr } = await run(argv);
+    if (!success) throw overlayError(overlay, stderr.trim());
+    using file = await Deno.open(aside, { read: true });
+    await file.sync();
+    await Deno.rename(aside, overlay);
+  } catch (error) {
+    await Deno.remove(aside).catch(() => {});
+    if (error instanceof Deno.errors.NotFound) throw overlayError(overlay, error.message);
+    throw error;
+  }
+}
+
+function overlayError(overlay: string, said: string): VibeError {
+  if (/no space left|quota exceeded/i.test(said)) {
+    return new VibeError("DISK_FULL", `Cannot make "${overlay}": the disk is full`, {
+      hint: `Make room in "${dirname(overlay)}" and try again.`,
+      cause: new Error(said),
+    });
+  }
+  return new VibeError("OVERLAY_FAILED", `Cannot make "${overlay}": ${said}`);
+}

@@ -1,0 +1,61 @@
+/** The log of the system console. The guest writes it, so it is bounded. */
+
+import type { ByteStream } from "../driver/driver.ts";
+import { printableLines } from "../errors.ts";
+
+/** Most bytes kept on disk; a boot writes some 20 KiB. */
+const MAX_LOG = 1 << 20;
+/** Bytes kept in memory for error messages. */
+const TAIL = 4096;
+
+/** Copies the console to a file, and remembers its end. */
+export class ConsoleLog {
+  #tail: Uint8Array = new Uint8Array();
+
+  /** Whether the guest has said anything at all. */
+  get silent(): boolean {
+    return this.#tail.byteLength === 0;
+  }
+
+  /** The last lines, safe to print. */
+  tail(lines = 12): string {
+    return printableLines(new TextDecoder().decode(this.#tail)).split("\n").slice(-lines).join(
+      "\n",
+    );
+  }
+
+  /**
+   * Copies until the console ends. When the file is full it starts over, so that the newest lines
+   * are always there. Never rejects: a full host disk must not take the VM down.
+   */
+  async record(console: ByteStream, path: string): Promise<void> {
+    using file = await Deno.open(path, { write: true, create: true, truncate: true, mode: 0o600 })
+      .catch(() => null);
+    let size = 0;
+    const buffer = new Uint8Array(16 << 10);
+    for (;;) {
+      const count = await console.read(buffer).catch(() => null);
+      if (count === null) return;
+      const chunk = buffer.subarray(0, count);
+      this.#remember(chunk);
+      size += count;
+      try {
+        if (size > MAX_LOG) {
+          await file?.truncate();
+          await file?.seek(0, Deno.SeekMode.Start);
+          size = count;
+        }
+        await file?.write(chunk);
+      } catch {
+        // Nothing is worth more than the VM here.
+      }
+    }
+  }
+
+  #remember(chunk: Uint8Array): void {
+    const joined = new Uint8Array(this.#tail.byteLength + chunk.byteLength);
+    joined.set(this.#tail);
+    joined.set(chunk, this.#tail.byteLength);
+    this.#tail = joined.subarray(-TAIL);
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * The supervisor's switch: frames from each command go to the guest agent under a stream number
+ * of the supervisor's own, and answers go back. It buffers nothing itself: credit, which runs
+ * from end to end, bounds what is under way, and the guest is held to it.
+ */
+
+import type { FrameConnection } from "../agent/connection.ts";
+import { type Frame, FrameType, ProtocolError } from "../agent/frame.ts";
+import {
+  Channel,
+  decodeCredit,
+  decodeExit,
+  decodeHello,
+  encodeFailure,
+  execCredits,
+  type ExitStatus,
+} from "../agent/messages.ts";
+
+/** Linux EIO and EAGAIN, for streams that the supervisor ends itself. */
+const EIO = 5;
+const EAGAIN = 11;
+
+/** One command (terminal, script) that is attached. */
+export interface Client {
+  readonly connection: FrameConnection;
+  /** Its stream numbers -> ours. */
+  readonly streams: Map<number, Stream>;
+  lastStream: number;
+}
+
+interface Stream {
+  readonly id: number;
+  /** Bytes the guest may still send, by channel. */
+  readonly credit: { [Channel.stdout]: number; [Channel.stderr]: number };
+  /** Gets the frames; null once the client has gone. */
+  deliver: ((frame: Frame) => void) | null;
+}
+
+/** Switches frames between the clients of one VM and its agent. */
+export class Hub {
+  readonly #streams = new Map<number, Stream>();
+  #agent: FrameConnection | null = null;
+  #lastStream = 0;
+  /** Commands may open streams: the shares are mounted, and the VM is not stopping. */
+  accepting = false;
+
+  /** The agent said HELLO: from now on its streams can be opened. */
+  attachAgent(agent: FrameConnection): void {
+    this.detachAgent("the guest agent started anew");
+    this.#agent = agent;
+  }
+
+  /** Ends every stream: clients are told `why`. */
+  detachAgent(why: string): void {
+    const payload = encodeFailure(EIO, why);
+    for (const [id, stream] of this.#streams) {
+      stream.deliver?.({ stream: id, type: FrameType.exit, payload });
+    }
+    this.#streams.clear();
+    this.#agent = null;
+  }
+
+  /**
+   * A request of the supervisor itself (MOUNT, CLOCK, POWEROFF), resolved by the guest's EXIT.
+   *
+   * @throws if there is no agent.
+   */
+  request(type: number, payload: Uint8Array): Promise<ExitStatus> {
+    const result = Promise.withResolvers<ExitStatus>();
+    const stream = this.#open(0, 0, (frame) => {
+      if (frame.type !== FrameType.exit) {
+        throw new ProtocolError(`frame type ${frame.type} answers a request`);
+      }
+      result.resolve(decodeExit(frame.payload));
+    });
+    this.#agent!.send(stream.id, type, payload);
+    return result.promise;
+  }
+
+  /** Makes a client out of a new connection. */
+  addClient(connection: FrameConnection): Client {
+    return { connection, streams: new Map(), lastStream: 0 };
+  }
+
+  /** The client is gone: its programs are hung up, and what they still say is dropped. */
+  removeClient(client: Client): void {
+    for (const stream of client.streams.values()) {
+      stream.deliver = null;
+      this.#agent?.send(stream.id, FrameType.hangup);
+    }
+    client.streams.clear();
+  }
+
+  /** A frame from a client. @throws {ProtocolError} if it is out of place. */
+  onClientFrame(client: Client, frame: Frame): void {
+    if (frame.type === FrameType.exec) {
+      this.#openFor(client, frame);
+      return;
+    }
+    const stream = client.streams.get(frame.stream);
+    if (!stream) {
+      // It crossed with the stream's EXIT.
+      if (frame.stream > 0 && frame.stream <= client.lastStream) return;
+      throw new ProtocolError(`frame type ${frame.type} for stream ${frame.stream}`);
+    }
+    if (frame.type === FrameType.credit) {
+      const { channel, bytes } = decodeCredit(frame.payload);
+      if (channel === Channel.stdin) throw new ProtocolError("CREDIT for one's own input");
+      stream.credit[channel] += bytes;
+    }
+    this.#agent?.forward(frame, stream.id);
+  }
+
+  /** A frame from the guest. @throws {ProtocolError} if the guest does what it must not. */
+  onAgentFrame(frame: Frame): void {
+    const stream = this.#streams.get(frame.stream);
+    if (!stream) throw new ProtocolError(`frame type ${frame.type} for stream ${frame.stream}`);
+    switch (frame.type) {
+      case FrameType.stdout:
+        this.#charge(stream, Channel.stdout, frame.payload.byteLength);
+        break;
+      case FrameType.stderr:
+        this.#charge(stream, Channel.stderr, frame.payload.byteLength);
+        break;
+      case FrameType.credit:
+        if (decodeCredit(frame.payload).channel !== Channel.stdin) {
+          throw new ProtocolError("CREDIT for the guest's own output");
+        }
+        break;
+      case FrameType.exit:
+        decodeExit(frame.payload);
+        this.#streams.delete(frame.stream);
+        break;
+      default:
+        throw new ProtocolError(`frame type ${frame.type} on an open stream`);
+    }
+    stream.deliver?.(frame);
+  }
+
+  #openFor(client: Client, frame: Frame): void {
+    const { stream: number } = frame;
+    if (number <= client.lastStream) throw new ProtocolError(`EXEC reuses stream ${number}`);
+    client.lastStream = number;
+    if (!this.#agent || !this.accepting) {
+      const payload = encodeFailure(EAGAIN, "the VM is not ready");
+      client.connection.send(number, FrameType.exit, payload);
+      return;
+    }
+    const credits = execCredits(frame.payload);
+    const stream = this.#open(credits.stdout, credits.stderr, (answer) => {
+      if (answer.type === FrameType.exit) client.streams.delete(number);
+      client.connection.forward(answer, number);
+    });
+    client.streams.set(number, stream);
+    this.#agent.forward(frame, stream.id);
+  }
+
+  #open(stdout: number, stderr: number, deliver: (frame: Frame) => void): Stream {
+    if (!this.#agent) throw new Error("the guest agent is not connected");
+    const id = ++this.#lastStream;
+    const credit = { [Channel.stdout]: stdout, [Channel.stderr]: stderr };
+    const stream = { id, credit, deliver };
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  #charge(stream: Stream, channel: 1 | 2, bytes: number): void {
+    stream.credit[channel] -= bytes;
+    if (stream.credit[channel] < 0) throw new ProtocolError("the guest sent beyond its credit");
+  }
+}
+
+/** Reads the agent's HELLO. @throws {ProtocolError} on a version that is not ours. */
+export function checkHello(frame: Frame, version: number): string {
+  if (frame.stream !== 0) throw new ProtocolError("HELLO on a stream");
+  const hello = decodeHello(frame.payload);
+  if (hello.version !== version) {
+    throw new ProtocolError(`it speaks version ${hello.version}, not ${version}`);
+  }
+  return hello.build;
+}

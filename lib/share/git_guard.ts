@@ -1,0 +1,252 @@
+/**
+ * Keeps a guest from leaving behind what git on the host would run: hooks, and settings that name
+ * programs. What it does and does not do for users is told in docs/security.md.
+ */
+
+import { dirname, join, resolve } from "node:path";
+import type { Share } from "../driver/driver.ts";
+import { printable, VibeError } from "../errors.ts";
+import { readTextIfPresent } from "../files.ts";
+import {
+  type GitDirGuards,
+  guardFile,
+  guardGitDir,
+  guardHooks,
+  guardWorktreeDir,
+  realPath,
+} from "./git_dir.ts";
+import type { Scan } from "./git_scan.ts";
+import { gitLinks, readSettings, settingPaths } from "./git_settings.ts";
+import { gitFileTarget, linkedWorktree } from "./git_worktree.ts";
+import { GuardSet } from "./guard_set.ts";
+
+/**
+ * How much of Git's own files the guest may write.
+ *
+ * - `guard`: all but hooks and settings
+ * - `rw`: everything
+ * - `ro`: nothing
+ * - `hide`: it does not see them
+ */
+export type GitMode = "guard" | "rw" | "ro" | "hide";
+
+/** A share and where the guest sees it. */
+export interface PlacedShare extends Share {
+  /** Absolute path in the guest. */
+  guestPath: string;
+}
+
+/** What has to be watched while the VM runs, for a mount cannot guard what is not there. */
+export interface GitWatch {
+  /** Absolute paths that must not come into being. */
+  absent: string[];
+  /** Files with settings that must not change. */
+  settings: string[];
+  /** Repositories whose index may name submodules. */
+  repositories: { gitDir: string; workTree: string }[];
+  /** The `.git` of submodules that were there, and guarded, before the VM was started. */
+  submodules: string[];
+}
+
+/** What {@link gitGuard} found to be necessary beside guards. */
+export interface GitGuard {
+  /** The Git directory of a linked worktree, which is outside the project. */
+  shares: PlacedShare[];
+  watch: GitWatch;
+  /** What could not be guarded or will not work, for the user. */
+  warnings: string[];
+}
+
+/**
+ * Adds to `guards`, those of the project's share, what keeps its repositories safe.
+ *
+ * @param guestPath where the guest sees the project.
+ * @param scan what is in it.
+ * @throws {VibeError} `GIT_UNGUARDABLE` if the project's own repository cannot be guarded.
+ */
+export async function gitGuard(
+  guards: GuardSet,
+  guestPath: string,
+  mode: GitMode,
+  scan: Scan,
+): Promise<GitGuard> {
+  const finder = new Finder(guards, guestPath, mode);
+  if (mode !== "rw") await finder.find(scan);
+  return finder.result();
+}
+
+class Finder {
+  readonly #project: string;
+  readonly #guestPath: string;
+  readonly #mode: GitMode;
+  /** The project first, then the Git directory of a linked worktree. */
+  readonly #targets: GitDirGuards[] = [];
+  readonly #shares: PlacedShare[] = [];
+  readonly #absent = new Set<string>();
+  readonly #settings = new Set<string>();
+  readonly #gitDirs = new Set<string>();
+  /** Git directories and the work trees that they are used with. */
+  readonly #workTrees = new Map<string, string>();
+  readonly #submodules = new Set<string>();
+  readonly #warnings = new Set<string>();
+  /** While the project's own repository is looked at, what cannot be guarded is an error. */
+  #strict = false;
+
+  constructor(guards: GuardSet, guestPath: string, mode: GitMode) {
+    this.#project = guards.root;
+    this.#guestPath = guestPath;
+    this.#mode = mode;
+    this.#addTarget(guards);
+  }
+
+  async find(scan: Scan): Promise<void> {
+    for (const { path, kind } of scan.repositories) {
+      this.#strict = path === "";
+      if (kind !== "bare") this.#repository(path);
+    }
+    this.#strict = false;
+    // Submodules may have submodules: the map grows while it is walked through.
+    for (const [gitDir, workTree] of this.#workTrees) await this.#guardLinks(gitDir, workTree);
+    if (this.#mode === "guard") await this.#guardConfigured();
+    if (!scan.complete) {
+      this.#warnings.add(
+        "This project has very many directories: Git repositories deep inside are not guarded.",
+      );
+    }
+  }
+
+  result(): GitGuard {
+    const [, ...others] = this.#targets;
+    return {
+      shares: this.#shares.map((share, index) => ({
+        ...share,
+        guards: share.readOnly ? [] : others[index].guards.list(),
+      })),
+      watch: {
+        absent: [...this.#absent],
+        settings: [...this.#settings],
+        repositories: [...this.#workTrees].map(([gitDir, workTree]) => ({ gitDir, workTree })),
+        submodules: [...this.#submodules],
+      },
+      warnings: [...this.#warnings],
+    };
+  }
+
+  /** The repository in a directory of the project; the project itself is the empty path. */
+  #repository(path: string): void {
+    const [project] = this.#targets;
+    const git = path === "" ? ".git" : `${path}/.git`;
+    const kind = project.guards.kind(git);
+    if (kind === "link") project.problem(git, "it is a symbolic link");
+    if (kind !== "directory" && kind !== "file") return;
+    if (this.#mode === "hide") project.guards.protect(git, "hide");
+    else if (this.#mode === "ro" || kind === "file") guardFile(project, git);
+    else guardGitDir(project, git);
+    const gitDir = kind === "directory"
+      ? join(this.#project, git)
+      : this.#elsewhere(path, join(this.#project, git));
+    if (gitDir) this.#workTrees.set(gitDir, join(this.#project, path));
+  }
+
+  /** The Git directory that a `.git` file leads to, guarded; null if it is none of ours. */
+  #elsewhere(path: string, gitFile: string): string | null {
+    const [project] = this.#targets;
+    const target = gitFileTarget(gitFile);
+    const gitDir = target && realPath(resolve(dirname(gitFile), target));
+    const inside = gitDir && project.guards.below(gitDir);
+    if (!gitDir || !inside) return path === "" ? this.#linkedWorktree() : null;
+    if (this.#mode !== "guard" || this.#gitDirs.has(gitDir)) return gitDir;
+    if (project.guards.kind(`${inside}/commondir`) === "file") guardWorktreeDir(project, inside);
+    else if (project.guards.kind(`${inside}/HEAD`) === "file") guardGitDir(project, inside);
+    return gitDir;
+  }
+
+  #linkedWorktree(): string | null {
+    const worktree = linkedWorktree(this.#project, this.#guestPath);
+    if (!worktree) {
+      this.#warnings.add(
+        "Git will not work in the VM: the repository is outside of the project directory.",
+      );
+      return null;
+    }
+    if (this.#mode !== "hide") {
+      const { common: source, guestPath } = worktree;
+      const readOnly = this.#mode === "ro";
+      this.#shares.push({ name: "git", source, guestPath, readOnly, guards: [] });
+      const common = this.#addTarget(new GuardSet(source));
+      if (!readOnly) guardGitDir(common, "");
+    }
+    return worktree.own;
+  }
+
+  /** Submodules that are checked out, also where no scan looks. */
+  async #guardLinks(gitDir: string, workTree: string): Promise<void> {
+    const [{ guards }] = this.#targets;
+    for (const link of await gitLinks(gitDir)) {
+      const path = guards.below(resolve(workTree, link));
+      if (path === null || guards.kind(`${path}/.git`) === "missing") continue;
+      const git = join(this.#project, path, ".git");
+      if (!this.#submodules.has(git)) this.#repository(path);
+      this.#submodules.add(git);
+    }
+  }
+
+  /** Files and hooks of the project that settings name. */
+  async #guardConfigured(): Promise<void> {
+    // Set once git was asked: do the user's own settings name hooks, for every repository?
+    let everywhere: boolean | null = null;
+    for (const gitDir of new Set([...this.#workTrees.keys(), ...this.#gitDirs])) {
+      // Asking takes 3 ms; few repositories' settings name a file, and those have these words.
+      const text = await readTextIfPresent(join(gitDir, "config")).catch(() => null);
+      if (everywhere === false && !/include|hookspath/i.test(text ?? "")) continue;
+      const settings = await readSettings(gitDir);
+      const workTree = this.#workTrees.get(gitDir);
+      const { files, hooks } = settingPaths(settings, workTree ?? "/", Deno.env.get("HOME"));
+      for (const file of files) this.#guardNamed(file, guardFile);
+      // Husky sets .husky/_, and runs from there what is beside it.
+      if (hooks && workTree) this.#guardNamed(hooks.replace(/(\/\.husky)\/.*$/s, "$1"), guardHooks);
+      everywhere ??= settings.some(({ key, file }) =>
+        key === "core.hookspath" && !file?.startsWith(gitDir)
+      );
+    }
+  }
+
+  #guardNamed(path: string, guard: (to: GitDirGuards, path: string) => void): void {
+    for (const target of this.#targets) {
+      const inside = target.guards.below(path);
+      if (inside) guard(target, inside);
+    }
+  }
+
+  #addTarget(guards: GuardSet): GitDirGuards {
+    const target: GitDirGuards = {
+      guards,
+      absent: this.#absent,
+      settings: this.#settings,
+      gitDirs: this.#gitDirs,
+      problem: (path, why) => this.#problem(join(guards.root, path), why),
+      usable: (gitFile, isRelative) => this.#usable(gitFile, isRelative),
+    };
+    this.#targets.push(target);
+    return target;
+  }
+
+  #usable(gitFile: string, isRelative: boolean): boolean {
+    const path = realPath(gitFile);
+    if (path === join(this.#project, ".git")) return true;
+    const samePlace = isRelative || this.#guestPath === this.#project;
+    return path !== null && samePlace && this.#targets[0].guards.below(path) !== null;
+  }
+
+  #problem(path: string, why: string): void {
+    const message = `Cannot guard "${printable(path)}" from the VM: ${why}`;
+    if (!this.#strict) {
+      this.#warnings.add(`${message}. Look at it before you use git there on the host.`);
+      return;
+    }
+    throw new VibeError("GIT_UNGUARDABLE", message, {
+      hint: "Put in its place what it leads to. Or --git rw: then the VM may write all of .git," +
+        " and hooks and settings are what the VM makes them.",
+    });
+  }
+}

@@ -1,0 +1,55 @@
+/** Collecting the guards of one share. */
+
+import { isAbsolute, relative } from "node:path";
+import type { Guard } from "../driver/driver.ts";
+import { type EntryKind, entryKind, withAncestors } from "./entry.ts";
+
+const STRENGTH: Record<Guard["rule"], number> = { pin: 0, "read-only": 1, hide: 2 };
+
+/** The guards of the share of one directory. Paths are relative to it. */
+export class GuardSet {
+  /** The directory that is shared: absolute, without links. */
+  readonly root: string;
+  readonly #rules = new Map<string, Guard["rule"]>();
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  /** What is at a path; see {@link entryKind}. */
+  kind(path: string): EntryKind {
+    return entryKind(this.root, path);
+  }
+
+  /** The relative path of an absolute one; null if it is not below the root. */
+  below(path: string): string | null {
+    const inside = relative(this.root, path);
+    return inside === "" || isAbsolute(inside) || inside.split("/")[0] === ".." ? null : inside;
+  }
+
+  /**
+   * Guards what is at a path, and pins the directories above it, or the guest would rename one and
+   * put its own in the same place. Does nothing but tell if that is no directory or regular file.
+   */
+  protect(path: string, rule: Guard["rule"]): EntryKind {
+    const kind = this.kind(path);
+    if (kind !== "directory" && kind !== "file") return kind;
+    for (const above of withAncestors(path)) this.#add(above, above === path ? rule : "pin");
+    return kind;
+  }
+
+  /** All guards, without those that another one makes needless. */
+  list(): Guard[] {
+    return [...this.#rules].filter(([path, rule]) =>
+      withAncestors(path).slice(0, -1).every((above) => {
+        const outer = this.#rules.get(above);
+        return outer !== "hide" && (outer !== "read-only" || rule === "hide");
+      })
+    ).map(([path, rule]) => ({ path, rule }));
+  }
+
+  #add(path: string, rule: Guard["rule"]): void {
+    const present = this.#rules.get(path);
+    if (!present || STRENGTH[present] < STRENGTH[rule]) this.#rules.set(path, rule);
+  }
+}

@@ -1,0 +1,286 @@
+/**
+ * A private mount namespace with the tree of shares in it, and a program that runs there.
+ *
+ * The tree is bind mounts, so read-only and hidden parts hold against whoever is root in the
+ * guest. An ordinary user makes it in a user namespace of their own, in which only they exist.
+ */
+
+import { join } from "node:path";
+import type { Share } from "../driver/driver.ts";
+import { printable, VibeError } from "../errors.ts";
+import { readTextIfPresent } from "../files.ts";
+import { run } from "../process.ts";
+import { type EntryKind, entryKind } from "./entry.ts";
+import {
+  bindsAt,
+  brokenMounts,
+  type CheckedShare,
+  fstab,
+  type MountPlan,
+  planMounts,
+  type TreeLayout,
+} from "./mount_plan.ts";
+import { parseMountinfo } from "./mountinfo.ts";
+import { startFailure } from "./userns.ts";
+
+/** What {@link startNamespace} is given. */
+export interface NamespaceConfig {
+  shares: Share[];
+  /** A private directory; `shares/` is made in it, and the program runs in it. */
+  runtimeDir: string;
+  /** The program, with its arguments. The tree is `shares/tree` from where it runs. */
+  command: string[];
+  /** What the program writes on stderr once it is ready. */
+  ready: string;
+  /** Opens the namespaces; as root does it or an ordinary user, unless given. */
+  launcher?: string[];
+}
+
+/**
+ * The words before `sh`. unshare makes the new mounts private by itself and does not fork, so the
+ * child we know is the shell. The parent-death signal comes last: a change of credentials, which
+ * entering a user namespace is, clears it.
+ */
+export function namespaceLauncher(uid: number | null = Deno.uid()): string[] {
+  return ["unshare", uid === 0 ? "-m" : "-Urm", "--", "setpriv", "--pdeathsig", "KILL", "--"];
+}
+
+/**
+ * All that runs in the namespace before the program; paths come as arguments, never in the text.
+ * The shell waits for a word before it starts the program: by then the mounts were checked, and if
+ * we died meanwhile it reads the end of input instead and goes. It stays as the program's parent,
+ * for it holds the namespace: the program enters another one, to which later mounts spread. The
+ * second wait is for a program that the trap killed.
+ */
+const SCRIPT = `
+mount --no-canonicalize --all --fstab "$1" || exit
+echo mounted
+read -r go || exit
+shift
+ulimit -n "$(ulimit -H -n)"
+setpriv --pdeathsig KILL -- "$@" </dev/null >&2 &
+trap 'kill -KILL $!' TERM
+wait
+wait
+`;
+
+/** The bytes of stderr that are kept for an error message. */
+const STDERR_TAIL = 4096;
+
+/** The tree, and the program in it. Disposing of it ends both. */
+export class ShareNamespace implements AsyncDisposable {
+  /** Resolves to the last of stderr once every process in the namespace is gone. */
+  readonly exited: Promise<string>;
+  readonly #child: Deno.ChildProcess;
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #plan: MountPlan;
+  readonly #shares: Share[];
+  readonly #layout: Layout;
+  #stderr = "";
+  #gone = false;
+
+  private constructor(config: NamespaceConfig, layout: Layout, plan: MountPlan) {
+    const argv = [
+      ...(config.launcher ?? namespaceLauncher()),
+      ...["sh", "-c", SCRIPT, "sh", layout.fstab, ...config.command],
+    ];
+    this.#plan = plan;
+    this.#shares = config.shares;
+    this.#layout = layout;
+    this.#child = new Deno.Command(argv[0], {
+      args: argv.slice(1),
+      cwd: config.runtimeDir,
+      // Messages are matched, so they must not be translated.
+      env: { LC_ALL: "C" },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#ready.promise.catch(() => {});
+    this.exited = this.#watch(config.ready);
+  }
+
+  /**
+   * Builds the tree and starts the program; resolves when it is ready.
+   *
+   * @throws {VibeError} `SHARE_*`.
+   */
+  static async start(config: NamespaceConfig): Promise<ShareNamespace> {
+    const runtimeDir = await Deno.realPath(config.runtimeDir);
+    const shares = config.shares.map(checkShare);
+    const layout = await prepare(runtimeDir, shares);
+    const mounts = parseMountinfo(await Deno.readTextFile("/proc/self/mountinfo"));
+    const plan = planMounts(shares, layout, mounts);
+    await Deno.writeTextFile(layout.fstab, fstab(plan.binds));
+    const namespace = new ShareNamespace({ ...config, runtimeDir }, layout, plan);
+    try {
+      await namespace.#whenMounted();
+      await namespace.#begin();
+      return namespace;
+    } catch (error) {
+      await namespace[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** A process in the namespace, for nsenter(1). */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /**
+   * Mount points that are no longer as planned. One that is a directory entry renamed over or
+   * removed on the host is unmounted by the kernel: `git config` does that to `.git/config`.
+   */
+  async brokenMounts(): Promise<string[]> {
+    if (this.#gone) return [];
+    const mounts = parseMountinfo(await readTextIfPresent(`/proc/${this.pid}/mountinfo`) ?? "");
+    // Empty for a process that has ended; its parent, we, may not have heard of it yet.
+    if (mounts.length === 0) return [];
+    return brokenMounts(this.#plan, mounts);
+  }
+
+  /**
+   * Puts back the guards that were lost. Resolves to the paths on the host that are guarded again;
+   * what does not exist at the moment is left for later.
+   *
+   * @throws {VibeError} `SHARE_GUARD_LOST` if one cannot be put back.
+   */
+  async restore(): Promise<string[]> {
+    const broken = (await this.brokenMounts()).map((point) => ({ point, ...this.#origin(point) }))
+      .filter(({ kind }) => kind !== "missing");
+    if (broken.length === 0) return [];
+    const again = `${this.#layout.fstab}.again`;
+    const solid = broken.filter(({ kind }) => kind !== "link").map(({ point }) => point);
+    await Deno.writeTextFile(again, fstab(bindsAt(this.#plan, solid)));
+    const user = Deno.uid() === 0 ? [] : ["--user", "--preserve-credentials"];
+    const enter = ["nsenter", "--target", `${this.pid}`, "--mount", ...user, "--"];
+    const mount = ["mount", "--no-canonicalize", "--all", "--fstab", again];
+    const { stderr } = await run([...enter, ...mount]);
+    const still = await this.brokenMounts();
+    const lost = broken.filter(({ point }) => still.includes(point));
+    if (lost.length === 0) return broken.map(({ path }) => path);
+    throw new VibeError(
+      "SHARE_GUARD_LOST",
+      `Cannot protect "${printable(lost[0].path)}" from the VM any more: ` +
+        (printable(stderr.trim()) || "it was replaced"),
+      { hint: "Stop the VM, look at what is there now, and start it again." },
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGTERM");
+    } catch {
+      // It has ended.
+    }
+    await this.exited;
+    await this.#child.stdin.close().catch(() => {});
+    await this.#child.stdout.cancel().catch(() => {});
+    await removeTree(this.#layout.dir);
+  }
+
+  /** Where on the host a mount point comes from, and what is there now. */
+  #origin(point: string): { path: string; kind: EntryKind } {
+    const [name, ...rest] = point.slice(this.#layout.tree.length + 1).split("/");
+    const share = this.#shares.find((share) => share.name === name);
+    if (!share) return { path: point, kind: "directory" };
+    const path = rest.join("/");
+    return { path: join(share.source, path), kind: entryKind(share.source, path) };
+  }
+
+  async #whenMounted(): Promise<void> {
+    const reader = this.#child.stdout.getReader();
+    const { done } = await reader.read();
+    reader.releaseLock();
+    if (done) throw await startFailure(await this.exited);
+  }
+
+  async #begin(): Promise<void> {
+    const broken = await this.brokenMounts();
+    if (broken.length > 0) {
+      throw new VibeError(
+        "SHARE_CHANGED",
+        `Cannot share "${printable(this.#origin(broken[0]).path)}": it was replaced meanwhile`,
+        { hint: "Another VM or program changes what is there. Start again once it is done." },
+      );
+    }
+    const writer = this.#child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode("go\n")).catch(() => {});
+    writer.releaseLock();
+    await this.#ready.promise;
+  }
+
+  async #watch(ready: string): Promise<string> {
+    for await (const text of this.#child.stderr.pipeThrough(new TextDecoderStream())) {
+      this.#stderr = (this.#stderr + text).slice(-STDERR_TAIL);
+      if (this.#stderr.includes(ready)) this.#ready.resolve();
+    }
+    // Every process that could write there is gone.
+    await this.#child.status;
+    this.#gone = true;
+    const said = this.#stderr.trim();
+    this.#ready.reject(await startFailure(said));
+    return said;
+  }
+}
+
+/** The names that the tree is built from, in `shares/` of the runtime directory. */
+interface Layout extends TreeLayout {
+  dir: string;
+  fstab: string;
+}
+
+async function prepare(runtimeDir: string, shares: CheckedShare[]): Promise<Layout> {
+  const dir = `${runtimeDir}/shares`;
+  const layout = {
+    dir,
+    tree: `${dir}/tree`,
+    emptyDir: `${dir}/empty`,
+    emptyFile: `${dir}/empty-file`,
+    fstab: `${dir}/fstab`,
+  };
+  await removeTree(dir);
+  for (const path of [dir, layout.tree, layout.emptyDir]) await Deno.mkdir(path);
+  await Deno.writeTextFile(layout.emptyFile, "");
+  for (const { name, kind } of shares) {
+    const point = `${layout.tree}/${name}`;
+    if (kind === "directory") await Deno.mkdir(point);
+    else await Deno.writeTextFile(point, "");
+  }
+  // Whatever the umask is: this is what the guest sees.
+  for (const path of [layout.tree, layout.emptyDir]) await Deno.chmod(path, 0o555);
+  return layout;
+}
+
+/** Removes what `prepare` made. The mounts are not here: they were in the namespace. */
+async function removeTree(dir: string): Promise<void> {
+  try {
+    await Deno.chmod(`${dir}/tree`, 0o755);
+    await Deno.remove(dir, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Looks at every path of a share without following a link. @throws {VibeError} */
+function checkShare(share: Share): CheckedShare {
+  const solid = (path: string) => {
+    const kind = entryKind(share.source, path);
+    if (kind === "directory" || kind === "file") return kind;
+    const why = {
+      link: "it is, or is below, a symbolic link",
+      missing: "it does not exist",
+      other: "it is neither a directory nor a regular file",
+    }[kind];
+    throw new VibeError(
+      "SHARE_SOURCE",
+      `Cannot share "${printable(join(share.source, path))}" with the VM: ${why}`,
+    );
+  };
+  return {
+    ...share,
+    kind: solid(""),
+    guards: share.guards.map((guard) => ({ ...guard, kind: solid(guard.path) })),
+  };
+}

@@ -1,0 +1,78 @@
+/** The share that a VM has without being asked: the project directory. */
+
+import { basename } from "node:path";
+import { ExitCode, printable, VibeError } from "../errors.ts";
+import { gitGuard, type GitMode, type GitWatch, type PlacedShare } from "./git_guard.ts";
+import { type Repository, scanRepositories } from "./git_scan.ts";
+import { GuardSet } from "./guard_set.ts";
+import { isWithin } from "./mountinfo.ts";
+
+/** The shares of a project, and what goes with them. Plain data. */
+export interface ProjectShares {
+  /** The project first; a linked worktree's Git directory may follow. */
+  shares: PlacedShare[];
+  /** For `watchGit`. */
+  watch: GitWatch;
+  /** The repositories in it, for `newRepositories` at the VM's end. */
+  repositories: Repository[];
+  /** For the user. */
+  warnings: string[];
+}
+
+/** Where the guest sees a project: `/root/` and its name, whatever bytes that has. */
+export function projectGuestPath(project: string): string {
+  return `/root/${basename(project)}`;
+}
+
+/**
+ * The shares of a project directory. Its `.vibe` is hidden, which must exist before the VM starts;
+ * so is every `.vibe` further down, or one VM could rewrite the disk of another.
+ *
+ * @param project absolute, without symbolic links.
+ * @param home the user's home directory.
+ * @throws {VibeError} `PROJECT_TOO_WIDE`, `PROJECT_STATE`, `GIT_UNGUARDABLE`.
+ */
+export async function projectShares(
+  project: string,
+  git: GitMode,
+  home: string | undefined = Deno.env.get("HOME"),
+): Promise<ProjectShares> {
+  await refuseTooWide(project, home);
+  const guards = new GuardSet(project);
+  const state = guards.kind(".vibe");
+  if (state !== "directory" && state !== "missing") {
+    throw new VibeError(
+      "PROJECT_STATE",
+      `Cannot use "${printable(project)}/.vibe": it is not a directory`,
+      { hint: "vibe keeps the project's VM there. Move what is there now out of the way." },
+    );
+  }
+  const guestPath = projectGuestPath(project);
+  const scan = scanRepositories(project);
+  for (const path of scan.projects) guards.protect(`${path}/.vibe`, "hide");
+  const { shares, watch, warnings } = await gitGuard(guards, guestPath, git, scan);
+  const share: PlacedShare = {
+    name: "project",
+    source: project,
+    guestPath,
+    readOnly: false,
+    guards: [{ path: ".vibe", rule: "hide" }, ...guards.list()],
+  };
+  return { shares: [share, ...shares], watch, repositories: scan.repositories, warnings };
+}
+
+async function refuseTooWide(project: string, home: string | undefined): Promise<void> {
+  const real = home ? await Deno.realPath(home).catch(() => home) : "/";
+  if (!isWithin(real, project)) return;
+  const what = project === "/"
+    ? "it is the whole file system"
+    : project === real
+    ? "it is your home directory"
+    : "your home directory is in it";
+  throw new VibeError("PROJECT_TOO_WIDE", `Cannot share "${printable(project)}": ${what}`, {
+    hint: "The VM would see and could change everything there, keys and passwords included." +
+      " Run vibe in a project's directory.\n" +
+      "To share it on purpose: vibe --no-default-mounts --mount DIRECTORY:/mnt/host",
+    exitCode: ExitCode.usage,
+  });
+}

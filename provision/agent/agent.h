@@ -1,0 +1,65 @@
+/* What the files of the agent share beside their own headers. */
+#ifndef VIBE_AGENT_H
+#define VIBE_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Names the build in HELLO; whoever compiles the agent may say more. */
+#ifndef BUILD_ID
+#define BUILD_ID "dev"
+#endif
+
+/* True while the agent serves a virtual machine, false with --stdio. */
+extern bool in_machine;
+
+/* Tells the operator: on the kernel's console in a machine, on stderr with --stdio. */
+__attribute__((format(printf, 1, 2))) void report(const char *format, ...);
+
+/*
+ * Reads a small file whole into `buffer` and ends it with a NUL byte. False with errno set; a file
+ * that does not fit is E2BIG.
+ */
+bool read_file(const char *path, char *buffer, size_t size);
+
+/* Writes all of `text` to a file that is there (or is made, with O_CREAT). False with errno set. */
+bool write_file(const char *path, int flags, const char *text);
+
+/* Why something failed: the errno, and at what, to follow the word "cannot". */
+struct failure {
+	int error;
+	char what[60];
+};
+
+/* Fills in a failure from errno. Always false. */
+bool failed(struct failure *failure, const char *what);
+
+/* init.c: PID 1 of the initrd. Becomes the agent in a child, and the machine's init itself. */
+int init_main(char **argv);
+
+/* main.c: serves the port "vibe.agent" until it is gone or SIGTERM. Returns the exit status. */
+int serve_port(void);
+
+/* port.c: waits for the virtio-serial port of that name and opens it. -1 with errno set. */
+int port_open(const char *name);
+
+/* port.c: the kernel's device events, to be polled until what one looks for is there. */
+int uevents_open(void);
+/* Waits for a burst of events and drops them. False after `timeout` milliseconds (-1: never). */
+bool uevents_wait(int fd, int timeout);
+
+/* network.c */
+/* Brings the loopback interface up, and another one if `words` (after vibe.net=) say how. */
+void network_up(const char *words);
+/* Writes /etc/resolv.conf for these `words` where nothing else does. */
+void network_resolver(const char *words);
+
+/* mount.c: for child processes, they may block. `target` is absolute. */
+bool share_mount(struct failure *failure, const char *name, const char *target, bool read_only);
+bool share_unmount(struct failure *failure, const char *target);
+
+/* system.c: for child processes. Returns only if it failed. */
+bool power_off(struct failure *failure, bool force);
+bool set_clock(struct failure *failure, long long seconds, unsigned nanoseconds);
+
+#endif

@@ -1,0 +1,278 @@
+#include "link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "dispatch.h"
+#include "loop.h"
+#include "stream.h"
+
+enum {
+	/* Data frames wait until less than this is unsent. */
+	DATA_BACKLOG = 64 << 10,
+	/* For EXIT, CREDIT and HELLO, so that handling a frame never has to wait in the middle. */
+	CONTROL_RESERVE = 16 << 10,
+	CONTROL_FRAME = 1 << 10,
+	/* A port gives one 4 KiB page per read; frames are handled after this many bytes of them. */
+	READ_BURST = 128 << 10,
+};
+
+static struct source in_source = { .fd = -1 }, out_source = { .fd = -1 };
+static struct source *in = &in_source, *out = &out_source;
+static bool is_port;
+/* The host has been heard in this connection. */
+static bool established;
+/* The host's end was seen, after the bytes that the parser holds. */
+static bool ended;
+/* Nothing is read any more: the agent leaves. */
+static bool over;
+static struct parser parser;
+
+static unsigned char unsent[DATA_BACKLOG + HEADER_SIZE + MAX_DATA + CONTROL_RESERVE];
+static size_t unsent_start, unsent_end;
+
+static unsigned char *unsent_room(size_t *room)
+{
+	if (unsent_start == unsent_end) {
+		unsent_start = unsent_end = 0;
+	} else if (unsent_start > 0 &&
+		   sizeof unsent - unsent_end < HEADER_SIZE + MAX_DATA + CONTROL_RESERVE) {
+		memmove(unsent, unsent + unsent_start, unsent_end - unsent_start);
+		unsent_end -= unsent_start;
+		unsent_start = 0;
+	}
+	*room = sizeof unsent - unsent_end;
+	return unsent + unsent_end;
+}
+
+size_t link_data_room(unsigned char **at)
+{
+	size_t room;
+
+	if (unsent_end - unsent_start >= DATA_BACKLOG)
+		return 0;
+	*at = unsent_room(&room) + HEADER_SIZE;
+	/* A port takes 32 KiB per write: header and payload make whole ones. */
+	return MAX_DATA - HEADER_SIZE;
+}
+
+void link_send_data(uint32_t stream, enum frame_type type, size_t length)
+{
+	put_header(unsent + unsent_end, stream, type, (uint32_t)length);
+	unsent_end += HEADER_SIZE + length;
+}
+
+bool link_control_room(void)
+{
+	size_t room;
+
+	unsent_room(&room);
+	return room >= CONTROL_FRAME;
+}
+
+static void send_control(uint32_t stream, enum frame_type type, const void *payload, size_t length)
+{
+	size_t room;
+	unsigned char *at = unsent_room(&room);
+
+	memcpy(at + HEADER_SIZE, payload, length);
+	link_send_data(stream, type, length);
+}
+
+void link_send_credit(uint32_t stream, uint32_t bytes)
+{
+	unsigned char payload[5] = { [4] = CHANNEL_STDIN };
+
+	put_u32(payload, bytes);
+	send_control(stream, FRAME_CREDIT, payload, sizeof payload);
+}
+
+void link_send_exit(uint32_t stream, int kind, int value, const char *text)
+{
+	unsigned char payload[8 + sizeof ((struct failure *)0)->what] = { (unsigned char)kind };
+	size_t length = strnlen(text, sizeof payload - 8);
+
+	put_u32(payload + 4, (uint32_t)value);
+	memcpy(payload + 8, text, length);
+	send_control(stream, FRAME_EXIT, payload, 8 + length);
+}
+
+static void send_hello(void)
+{
+	unsigned char payload[MAX_HELLO] = HELLO_MAGIC;
+	struct utsname name;
+	int length;
+
+	put_u16(payload + 4, PROTOCOL_VERSION);
+	uname(&name);
+	length = snprintf((char *)payload + 8, sizeof payload - 8, "vibe-agent %.64s %.64s %.64s",
+			  BUILD_ID, name.sysname, name.release);
+	send_control(0, FRAME_HELLO, payload, 8 + (size_t)length);
+}
+
+/* Begins a connection: nothing of before is left, and the host is greeted. */
+static void begin(void)
+{
+	established = false;
+	streams_drop();
+	dispatch_reset();
+	parser_reset(&parser, is_port);
+	send_hello();
+}
+
+bool link_open(int in_fd, int out_fd, bool port)
+{
+	is_port = port;
+	if (in_fd == out_fd)
+		out = in;
+	else if (!loop_watch(out, out_fd))
+		return false;
+	if (!loop_watch(in, in_fd))
+		return false;
+	begin();
+	return true;
+}
+
+/* No connection comes after this one. */
+static void leave(int status)
+{
+	over = true;
+	streams_drop();
+	loop_stop(status);
+}
+
+static void broken(const char *why)
+{
+	report("the host broke the protocol: %s", why);
+	if (is_port)
+		begin();
+	else
+		leave(1);
+}
+
+static void host_gone(void)
+{
+	if (is_port) {
+		/* Whoever opens the other end reads from the beginning. */
+		unsent_start = unsent_end = 0;
+		begin();
+	} else if (parser_mid_frame(&parser)) {
+		broken("it ended inside a frame");
+	} else {
+		leave(0);
+	}
+}
+
+static void link_failed(const char *what)
+{
+	report("%s the host: errno %d", what, errno);
+	unsent_start = unsent_end = 0;
+	leave(is_port ? 0 : 1);
+}
+
+/* What is wrong with a HELLO, or NULL. */
+static const char *greeted(const struct frame *frame)
+{
+	if (memcmp(frame->payload, HELLO_MAGIC, 4) != 0)
+		return "a HELLO that is none";
+	if (get_u16(frame->payload + 4) != PROTOCOL_VERSION) {
+		report("the host speaks version %u of the protocol, the agent version %u",
+		       get_u16(frame->payload + 4), PROTOCOL_VERSION);
+		leave(1);
+		return NULL;
+	}
+	streams_drop();
+	dispatch_reset();
+	established = true;
+	return NULL;
+}
+
+/* Handles frames while there is room for what they may answer. True if all are handled. */
+static bool handle_frames(void)
+{
+	const char *why = NULL;
+	struct frame frame;
+
+	while (!over) {
+		if (!link_control_room())
+			return false;
+		switch (parser_next(&parser, &frame, &why)) {
+		case PARSED_NOTHING:
+			return true;
+		case PARSED_ERROR:
+			break;
+		case PARSED_FRAME:
+			if (frame.stream == 0 && frame.type == FRAME_HELLO)
+				why = greeted(&frame);
+			else if (!established)
+				why = "no HELLO";
+			else
+				why = dispatch(&frame);
+		}
+		if (why)
+			broken(why);
+	}
+	return true;
+}
+
+bool link_service(void)
+{
+	unsigned char *at;
+	size_t room, got = 0;
+
+	if (!handle_frames() || over)
+		return false;
+	if (ended) {
+		ended = false;
+		host_gone();
+		return true;
+	}
+	room = parser_room(&parser, &at);
+	if (room > READ_BURST)
+		room = READ_BURST;
+	while (in->readable && got < room) {
+		ssize_t count = read(in->fd, at + got, room - got);
+
+		if (count > 0) {
+			got += (size_t)count;
+		} else if (count == 0) {
+			in->readable = false;
+			ended = true;
+		} else if (errno == EAGAIN) {
+			in->readable = false;
+		} else if (errno != EINTR) {
+			link_failed("cannot read from");
+			return false;
+		}
+	}
+	parser_filled(&parser, got);
+	return got > 0 || ended;
+}
+
+bool link_flush(void)
+{
+	bool moved = false;
+
+	while (out->writable && unsent_start < unsent_end) {
+		ssize_t count = write(out->fd, unsent + unsent_start, unsent_end - unsent_start);
+
+		if (count > 0) {
+			unsent_start += (size_t)count;
+			moved = true;
+		} else if (count == 0 || errno == EAGAIN) {
+			out->writable = false;
+		} else if (errno != EINTR) {
+			link_failed("cannot write to");
+		}
+	}
+	return moved;
+}
+
+bool link_idle(void)
+{
+	return unsent_start == unsent_end;
+}

@@ -1,0 +1,124 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+/* The virtio-fs device that carries all shares, and where the guest sees it. */
+#define TAG "shared"
+#define PARENT "/run/vibe"
+#define SHARED PARENT "/shared"
+
+/* Makes a directory and what leads to it; one that is there is fine. */
+static bool make_directories(const char *path)
+{
+	char part[PATH_MAX];
+
+	if (strlen(path) >= sizeof part) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	strcpy(part, path);
+	for (char *slash = part + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
+		*slash = 0;
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return false;
+	}
+	return mkdir(part, 0755) == 0 || errno == EEXIST;
+}
+
+static bool make_file(const char *path)
+{
+	char parent[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int fd;
+
+	if (strlen(path) >= sizeof parent) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	memcpy(parent, path, (size_t)(slash - path));
+	parent[slash - path] = 0;
+	if (*parent && !make_directories(parent))
+		return false;
+	fd = open(path, O_RDONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static bool is_mount_point(const char *path)
+{
+	struct stat own, parent;
+
+	return stat(path, &own) == 0 && stat(PARENT, &parent) == 0 && own.st_dev != parent.st_dev;
+}
+
+/* Mounts the share device, once for all. */
+static bool mount_device(void)
+{
+	int lock;
+
+	/* Others only reach what is bound for them. */
+	if ((mkdir("/run", 0755) < 0 && errno != EEXIST) ||
+	    (mkdir(PARENT, 0700) < 0 && errno != EEXIST) ||
+	    (mkdir(SHARED, 0700) < 0 && errno != EEXIST))
+		return false;
+	/* Requests run side by side. The lock goes with the process. */
+	lock = open(PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lock < 0 || flock(lock, LOCK_EX) < 0)
+		return false;
+	if (!is_mount_point(SHARED) && mount(TAG, SHARED, "virtiofs", 0, NULL) < 0)
+		return false;
+	return close(lock) == 0;
+}
+
+bool share_mount(struct failure *failure, const char *name, const char *target, bool read_only)
+{
+	char source[sizeof SHARED + 1 + NAME_MAX];
+	struct stat status;
+
+	if (!*name || strchr(name, '/') || strlen(name) > NAME_MAX || strcmp(name, ".") == 0 ||
+	    strcmp(name, "..") == 0) {
+		errno = EINVAL;
+		return failed(failure, "take that name of a share");
+	}
+	if (*target != '/' || !target[strspn(target, "/")]) {
+		errno = EINVAL;
+		return failed(failure, "mount at that path");
+	}
+	if (!mount_device())
+		return failed(failure, "mount the share device");
+	snprintf(source, sizeof source, "%s/%s", SHARED, name);
+	if (stat(source, &status) < 0)
+		return failed(failure, "find the share");
+	if (!(S_ISDIR(status.st_mode) ? make_directories(target) : make_file(target)))
+		return failed(failure, "make the mount point");
+	if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0)
+		return failed(failure, "mount the share");
+	/* The host enforces it; this only makes the guest's errors plain. */
+	if (read_only && mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0) {
+		failed(failure, "make the mount read-only");
+		umount2(target, MNT_DETACH);
+		return false;
+	}
+	return true;
+}
+
+bool share_unmount(struct failure *failure, const char *target)
+{
+	if (*target != '/') {
+		errno = EINVAL;
+		return failed(failure, "unmount that path");
+	}
+	/* In use: it leaves the tree now and is gone when the last user is. */
+	if (umount2(target, 0) < 0 && (errno != EBUSY || umount2(target, MNT_DETACH) < 0))
+		return failed(failure, "unmount");
+	return true;
+}

@@ -1,0 +1,96 @@
+/**
+ * `deno task test`: installs what the tests need, runs them and prints a summary. Every suite runs
+ * even if one before it failed; the exit code says whether all passed.
+ */
+
+import { which } from "../lib/process.ts";
+
+/** What the tests want beside what `vibe --yes` installs by itself. Program -> Debian package. */
+const TEST_PROGRAMS: Record<string, string> = {
+  git: "git",
+  gcc: "gcc",
+  tmux: "tmux",
+};
+
+const SUITES = [
+  { name: "unit", paths: ["tests/unit"] },
+  { name: "vm", paths: ["tests/vm"] },
+];
+
+interface Tally {
+  name: string;
+  passed: number;
+  failed: number;
+  ignored: number;
+  ok: boolean;
+  seconds: number;
+}
+
+async function installTestPrograms(): Promise<void> {
+  const missing: string[] = [];
+  for (const [program, name] of Object.entries(TEST_PROGRAMS)) {
+    if (!await which(program)) missing.push(name);
+  }
+  if (missing.length === 0) return;
+  const sudo = Deno.uid() === 0 ? [] : ["sudo"];
+  await runOrThrow([...sudo, "apt-get", "update", "-q"]);
+  await runOrThrow([
+    ...sudo,
+    "env",
+    "DEBIAN_FRONTEND=noninteractive",
+    ...["apt-get", "install", "-y", "-q", "--no-install-recommends", ...missing],
+  ]);
+}
+
+async function runOrThrow(argv: string[]): Promise<void> {
+  console.log(`+ ${argv.join(" ")}`);
+  const status = await new Deno.Command(argv[0], { args: argv.slice(1) }).spawn().status;
+  if (!status.success) throw new Error(`${argv[0]} exited with ${status.code}`);
+}
+
+/** Runs a suite, passing on what it prints, and counts by its closing line. */
+async function runSuite(name: string, paths: string[]): Promise<Tally> {
+  console.log(`\n== ${name} ==`);
+  const started = performance.now();
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["test", "--allow-all", ...paths],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  let closing: RegExpMatchArray | null = null;
+  let rest = "";
+  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+    await Deno.stdout.write(new TextEncoder().encode(chunk));
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      closing =
+        line.match(/^(?:ok|FAILED) \| (\d+) passed.* \| (\d+) failed(?: \| (\d+) ignored)?/) ??
+          closing;
+    }
+  }
+  const { success } = await child.status;
+  const [passed, failed, ignored] = [1, 2, 3].map((group) => Number(closing?.[group] ?? 0));
+  const seconds = Math.round((performance.now() - started) / 1000);
+  return { name, passed, failed, ignored, ok: success && closing !== null, seconds };
+}
+
+await installTestPrograms();
+const tallies: Tally[] = [];
+for (const { name, paths } of SUITES) tallies.push(await runSuite(name, paths));
+
+console.log("\n== summary ==");
+for (const t of tallies) {
+  const ignored = t.ignored ? `, ${t.ignored} ignored` : "";
+  console.log(
+    `${
+      t.ok ? "ok    " : "FAILED"
+    }  ${t.name}: ${t.passed} passed, ${t.failed} failed${ignored} (${t.seconds} s)`,
+  );
+}
+const sum = (pick: (t: Tally) => number) => tallies.reduce((total, t) => total + pick(t), 0);
+// A suite that broke down before it could count has failed, too.
+const broken = tallies.filter((t) => !t.ok && t.failed === 0).length;
+console.log(`${sum((t) => t.passed)} passed, ${sum((t) => t.failed) + broken} failed`);
+Deno.exit(tallies.every((t) => t.ok) ? 0 : 1);

@@ -1,0 +1,148 @@
+/** The real program, in a project of its own. */
+
+import { fileURLToPath } from "node:url";
+import { debianRecipe } from "../../lib/image/recipe.ts";
+
+/** The program under test. */
+export const MAIN = fileURLToPath(import.meta.resolve("../../main.ts"));
+
+/** All VM tests share one cache, and so one image of the recipe as it is now. */
+export const TEST_CACHE = Deno.env.get("VIBE_TEST_CACHE") ??
+  `/var/tmp/vibe-tests-${Deno.uid()}-${(await debianRecipe()).digest.slice(0, 8)}`;
+
+/** What a finished `vibe` said. */
+export interface VibeOutput {
+  code: number;
+  stdout: string;
+  stderr: string;
+  bytes: Uint8Array;
+}
+
+/** How {@link Project.vibe} runs it. */
+export interface VibeOptions {
+  stdin?: string | Uint8Array<ArrayBuffer>;
+  env?: Record<string, string>;
+}
+
+/** The words that start vibe from this checkout. */
+export function vibeCommand(...args: string[]): string[] {
+  return [Deno.execPath(), "run", "--allow-all", MAIN, ...args];
+}
+
+/** A temporary project directory. Disposing of it waits for its VM's end and removes it. */
+export class Project implements AsyncDisposable {
+  readonly dir: string;
+  readonly env: Record<string, string>;
+  readonly #root: string;
+
+  private constructor(root: string, dir: string) {
+    this.#root = root;
+    this.dir = dir;
+    this.env = { VIBE_CACHE: TEST_CACHE, VIBE_RUNTIME: `${root}/r`, NO_COLOR: "1" };
+  }
+
+  /** `name`: of the directory, and so of the share in the guest. */
+  static async create(name = "project"): Promise<Project> {
+    const root = await Deno.makeTempDir({ prefix: "vibe-test-" });
+    await Deno.mkdir(`${root}/${name}`);
+    return new Project(root, await Deno.realPath(`${root}/${name}`));
+  }
+
+  path(name: string): string {
+    return `${this.dir}/${name}`;
+  }
+
+  async write(name: string, text: string): Promise<void> {
+    await Deno.writeTextFile(this.path(name), text);
+  }
+
+  read(name: string): Promise<string> {
+    return Deno.readTextFile(this.path(name));
+  }
+
+  /** Starts `vibe` with pipes. */
+  spawn(args: string[], env: Record<string, string> = {}): Deno.ChildProcess {
+    const [program, ...rest] = vibeCommand(...args);
+    return new Deno.Command(program, {
+      args: rest,
+      cwd: this.dir,
+      env: { ...this.env, ...env },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+  }
+
+  /** Runs `vibe` to its end. */
+  async vibe(args: string[], options: VibeOptions = {}): Promise<VibeOutput> {
+    const child = this.spawn(args, options.env);
+    const output = child.output();
+    const writer = child.stdin.getWriter();
+    const input = options.stdin ?? "";
+    await writer.write(typeof input === "string" ? new TextEncoder().encode(input) : input)
+      .catch(() => {});
+    await writer.close().catch(() => {});
+    const { code, stdout, stderr } = await output;
+    const decoder = new TextDecoder();
+    return {
+      code,
+      stdout: decoder.decode(stdout),
+      stderr: decoder.decode(stderr),
+      bytes: stdout,
+    };
+  }
+
+  /** `vibe run -- sh -c SCRIPT`. */
+  sh(script: string, options: string[] = []): Promise<VibeOutput> {
+    return this.vibe([...options, "run", "--", "sh", "-c", script]);
+  }
+
+  /** Keeps the VM running until disposed of, so that what follows finds it warm. */
+  async hold(options: string[] = []): Promise<Hold> {
+    const child = this.spawn([...options, "run", "--", "sh", "-c", "echo up; cat"]);
+    const stderr = new Response(child.stderr).text();
+    const reader = child.stdout.getReader();
+    const { value } = await reader.read();
+    if (!value) throw new Error(`vibe did not start: ${await stderr}`);
+    return {
+      child,
+      async [Symbol.asyncDispose]() {
+        await child.stdin.close().catch(() => {});
+        await reader.cancel().catch(() => {});
+        await child.status;
+      },
+    };
+  }
+
+  /** Resolves when no supervisor holds the VM any more. */
+  async stopped(): Promise<void> {
+    using lock = await Deno.open(this.path(".vibe/lock"), {
+      read: true,
+      write: true,
+      create: true,
+    });
+    await lock.lock(true);
+  }
+
+  /** The processes whose command line holds a text. */
+  async processes(pattern: string): Promise<{ pid: number; command: string }[]> {
+    const found = [];
+    for await (const entry of Deno.readDir("/proc")) {
+      if (!/^\d+$/.test(entry.name)) continue;
+      const raw = await Deno.readTextFile(`/proc/${entry.name}/cmdline`).catch(() => "");
+      const command = raw.replaceAll("\0", " ");
+      if (command.includes(pattern)) found.push({ pid: Number(entry.name), command });
+    }
+    return found;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (await Deno.stat(this.path(".vibe")).catch(() => null)) await this.stopped();
+    await Deno.remove(this.#root, { recursive: true });
+  }
+}
+
+/** A VM that is kept running. */
+export interface Hold extends AsyncDisposable {
+  child: Deno.ChildProcess;
+}

@@ -1,0 +1,127 @@
+/** What may go wrong, and that nothing is lost when it does. */
+
+import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { supervisorsOf } from "../support/processes.ts";
+import { Project } from "../support/vibe.ts";
+
+/** Ends one process of a project's VM and waits until the VM is over. */
+async function killProcess(project: Project, pattern: RegExp): Promise<void> {
+  const all = await project.processes(project.dir.slice(0, project.dir.lastIndexOf("/")));
+  const { supervisors, others } = { supervisors: await supervisorsOf(project), others: all };
+  const victim = [...supervisors, ...others].find(({ command }) => pattern.test(command));
+  ok(victim, `no process matches ${pattern} in ${JSON.stringify(all)}`);
+  Deno.kill(victim.pid, "SIGKILL");
+}
+
+/** Nothing of a VM runs any more. Its processes die one after another, so look until they did. */
+async function nothingLeft(project: Project): Promise<void> {
+  await project.stopped();
+  const root = project.env.VIBE_RUNTIME;
+  for (let i = 0; i < 100; i++) {
+    if ((await project.processes(root)).length === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  deepStrictEqual(await project.processes(root), []);
+}
+
+Deno.test("the supervisor killed with -9: nothing is left, files are intact, vibe works", async () => {
+  await using project = await Project.create();
+  await project.write("precious", "untouched\n");
+  {
+    await using hold = await project.hold();
+    strictEqual((await project.sh("echo guest >> precious && sync")).code, 0);
+    await killProcess(project, /__supervise/);
+    const { code } = await hold.child.status;
+    strictEqual(code, 125);
+  }
+  await nothingLeft(project);
+  strictEqual(await project.read("precious"), "untouched\nguest\n");
+  strictEqual((await project.sh("cat precious")).stdout, "untouched\nguest\n");
+});
+
+Deno.test("QEMU or virtiofsd killed with -9 ends every session with a reason", async (t) => {
+  for (const victim of ["qemu-system", "virtiofsd"]) {
+    await t.step(victim, async () => {
+      await using project = await Project.create();
+      await using hold = await project.hold();
+      const session = project.vibe(["run", "--", "sleep", "1000"]);
+      // The second session is under way once the guest shows it.
+      await project.sh("until pgrep -xf 'sleep 1000'; do sleep 0.1; done");
+      await killProcess(project, new RegExp(victim));
+      const { code, stderr } = await session;
+      strictEqual(code, 125);
+      match(stderr, /^vibe: The VM ended: /);
+      strictEqual((await hold.child.status).code, 125);
+      await nothingLeft(project);
+    });
+  }
+});
+
+Deno.test("two vibes at the same instant share one VM", async () => {
+  await using project = await Project.create();
+  const script = "cat /proc/sys/kernel/random/boot_id; sleep 2";
+  const [a, b] = await Promise.all([project.sh(script), project.sh(script)]);
+  deepStrictEqual([a.code, b.code, a.stderr, b.stderr], [0, 0, "", ""]);
+  strictEqual(a.stdout, b.stdout);
+  await project.stopped();
+  const again = await project.sh("cat /proc/sys/kernel/random/boot_id");
+  notStrictEqual(again.stdout, a.stdout);
+});
+
+Deno.test("Ctrl-C while it boots leaves nothing behind", async () => {
+  await using project = await Project.create();
+  const child = project.spawn(["run", "true"]);
+  const supervisor = Deno.watchFs(project.dir);
+  for await (const event of supervisor) {
+    if (event.paths.some((path) => path.endsWith("instance.json"))) break;
+  }
+  child.kill("SIGINT");
+  strictEqual((await child.status).code, 130);
+  await child.stdin.close();
+  await child.stdout.cancel();
+  await child.stderr.cancel();
+  await nothingLeft(project);
+  strictEqual((await project.sh("echo fine")).stdout, "fine\n");
+});
+
+Deno.test("a hypervisor that is missing or ends at once says so", async () => {
+  await using project = await Project.create();
+  const bin = `${project.dir}/../bin`;
+  await Deno.mkdir(bin);
+  const name = `qemu-system-${Deno.build.arch}`;
+  await Deno.writeTextFile(
+    `${bin}/${name}`,
+    "#!/bin/sh\necho 'boom: no such machine' >&2\nexit 3\n",
+    { mode: 0o755 },
+  );
+  const env = { PATH: `${bin}:${Deno.env.get("PATH")}` };
+  const { code, stderr } = await project.vibe(["run", "true"], { env });
+  strictEqual(code, 125);
+  match(stderr, /ended at once:\nboom: no such machine\n/);
+  await nothingLeft(project);
+});
+
+Deno.test("the base image deleted under an overlay is named, and .vibe is left alone", async () => {
+  await using project = await Project.create();
+  strictEqual((await project.sh("true")).code, 0);
+  await project.stopped();
+  const record = JSON.parse(await project.read(".vibe/instance.json"));
+  await Deno.writeTextFile(
+    project.path(".vibe/instance.json"),
+    JSON.stringify({ ...record, base: "debian-13-gone" }),
+  );
+  const { code, stderr } = await project.sh("true");
+  strictEqual(code, 125);
+  match(stderr, /debian-13-gone/);
+  match(stderr, /\.vibe/);
+  ok((await Deno.stat(project.path(".vibe/disk.qcow2"))).isFile);
+});
+
+Deno.test("a damaged record is an error, not a fresh VM", async () => {
+  await using project = await Project.create();
+  await Deno.mkdir(project.path(".vibe"));
+  await project.write(".vibe/instance.json", '{"version":1,"ima');
+  const { code, stderr } = await project.sh("true");
+  strictEqual(code, 125);
+  match(stderr, /instance\.json": it is damaged/);
+});
