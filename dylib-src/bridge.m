@@ -94,11 +94,13 @@ static NSDictionary *host(void) {
 
 char *vibe_vz_host(void) {
   @autoreleasepool {
+    NSDictionary *answer;
     @try {
-      return VibeCopyJSON(host());
+      answer = host();
     } @catch (NSException *exception) {
-      return VibeCopyJSON(@{@"error" : VibeDescribeException(exception)});
+      answer = @{@"error" : VibeDescribeException(exception)};
     }
+    return VibeCopyJSON(answer);
   }
 }
 
@@ -121,11 +123,13 @@ static NSDictionary *create(const char *json) {
 
 char *vibe_vz_create(const char *configuration) {
   @autoreleasepool {
+    NSDictionary *answer;
     @try {
-      return VibeCopyJSON(create(configuration));
+      answer = create(configuration);
     } @catch (NSException *exception) {
-      return VibeCopyJSON(@{@"error" : VibeDescribeException(exception)});
+      answer = @{@"error" : VibeDescribeException(exception)};
     }
+    return VibeCopyJSON(answer);
   }
 }
 

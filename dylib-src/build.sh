@@ -50,16 +50,16 @@ else
     for source in "$here"/*.m "$here"/*.c; do
       case $source in *.m) flags=$objc ;; *) flags= ;; esac
       # shellcheck disable=SC2086
-      clang$v -target $arch-apple-macos13.0 -nostdlibinc -I"$here/sdk/libc" \
+      "clang$v" -target $arch-apple-macos13.0 -nostdlibinc -I"$here/sdk/libc" \
         -I"$here/sdk/frameworks" $common $flags -c "$source" \
         -o "$work/$(basename "$source").$arch.o"
     done
     # macOS 11 and Apple silicon run nothing unsigned, so lld signs both slices ad hoc.
-    ld64.lld$v -arch $arch -platform_version macos 13.0 15.0 -dylib -dead_strip -x \
+    "ld64.lld$v" -arch "$arch" -platform_version macos 13.0 15.0 -dylib -dead_strip -x \
       -adhoc_codesign -install_name "$install_name" "$work"/*.$arch.o "$work"/*.tbd \
       -o "$work/$arch.dylib"
   done
-  llvm-lipo$v -create "$work/arm64.dylib" "$work/x86_64.dylib" -output "$work/libvibe_vz.dylib"
+  "llvm-lipo$v" -create "$work/arm64.dylib" "$work/x86_64.dylib" -output "$work/libvibe_vz.dylib"
 fi
 chmod 644 "$work/libvibe_vz.dylib"
 mv "$work/libvibe_vz.dylib" "$output"

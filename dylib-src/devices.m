@@ -92,20 +92,24 @@ static VZDirectoryShare *directories(VibeSettings *settings) {
   return [[VZMultipleDirectoryShare alloc] initWithDirectories:shared];
 }
 
+static VZDirectorySharingDeviceConfiguration *share(VibeSettings *settings) {
+  NSString *tag = [settings requiredString:@"tag"];
+  NSError *error = nil;
+  if (!tag) return nil;
+  if (![VZVirtioFileSystemDeviceConfiguration validateTag:tag error:&error]) {
+    return [settings refuse:@"tag" error:error];
+  }
+  VZVirtioFileSystemDeviceConfiguration *device =
+      [[VZVirtioFileSystemDeviceConfiguration alloc] initWithTag:tag];
+  device.share = [settings flag:@"rosetta"] ? rosetta(settings) : directories(settings);
+  return device;
+}
+
 NSArray<VZDirectorySharingDeviceConfiguration *> *VibeShares(VibeSettings *settings) {
   NSMutableArray *devices = [NSMutableArray array];
   for (VibeSettings *section in [settings sections:@"shares"]) {
-    NSString *tag = [section requiredString:@"tag"];
-    NSError *error = nil;
-    if (!tag) continue;
-    if (![VZVirtioFileSystemDeviceConfiguration validateTag:tag error:&error]) {
-      [section refuse:@"tag" error:error];
-      continue;
-    }
-    VZVirtioFileSystemDeviceConfiguration *device =
-        [[VZVirtioFileSystemDeviceConfiguration alloc] initWithTag:tag];
-    device.share = [section flag:@"rosetta"] ? rosetta(section) : directories(section);
-    [devices addObject:device];
+    VZDirectorySharingDeviceConfiguration *device = share(section);
+    if (device) [devices addObject:device];
   }
   return devices;
 }

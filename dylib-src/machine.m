@@ -4,22 +4,6 @@
 #import "configuration.h"
 #include "vibe_vz.h"
 
-static NSString *name_of(VZVirtualMachineState state) {
-  switch (state) {
-    case VZVirtualMachineStateStopped: return @"stopped";
-    case VZVirtualMachineStateRunning: return @"running";
-    case VZVirtualMachineStatePaused: return @"paused";
-    case VZVirtualMachineStateError: return @"error";
-    case VZVirtualMachineStateStarting: return @"starting";
-    case VZVirtualMachineStatePausing: return @"pausing";
-    case VZVirtualMachineStateResuming: return @"resuming";
-    case VZVirtualMachineStateStopping: return @"stopping";
-    case VZVirtualMachineStateSaving: return @"saving";
-    case VZVirtualMachineStateRestoring: return @"restoring";
-  }
-  return @"unknown";
-}
-
 @implementation VibeMachine {
   VZVirtualMachineConfiguration *_configuration;
   dispatch_queue_t _queue;     // serial; the framework wants every call to be made on it
@@ -74,7 +58,6 @@ static NSString *name_of(VZVirtualMachineState state) {
   NSMutableDictionary *event = [NSMutableDictionary dictionary];
   [event setObject:@"done" forKey:@"type"];
   [event setObject:@(token) forKey:@"token"];
-  [event setObject:name_of(_machine.state) forKey:@"state"];
   if (problem) [event setObject:problem forKey:@"error"];
   [self post:event];
   if (_leaving) [self leave];
@@ -100,11 +83,7 @@ static NSString *name_of(VZVirtualMachineState state) {
     case VIBE_OPERATION_STOP: [_machine stopWithCompletionHandler:handler]; break;
     case VIBE_OPERATION_PAUSE: [_machine pauseWithCompletionHandler:handler]; break;
     case VIBE_OPERATION_RESUME: [_machine resumeWithCompletionHandler:handler]; break;
-    case VIBE_OPERATION_REQUEST_STOP: {
-      NSError *error = nil;
-      handler([_machine requestStopWithError:&error] ? nil : error);
-      break;
-    }
+    case VIBE_OPERATION_REQUEST_STOP: [self requestStop:handler]; break;
     case VIBE_OPERATION_SAVE:
     case VIBE_OPERATION_RESTORE:
       if (!argument) {
@@ -118,6 +97,11 @@ static NSString *name_of(VZVirtualMachineState state) {
       }
       break;
   }
+}
+
+- (void)requestStop:(void (^)(NSError *))handler {
+  NSError *error = nil;
+  handler([_machine requestStopWithError:&error] ? nil : error);
 }
 
 /** Begins to save or restore; NO if this Mac cannot. */
@@ -171,15 +155,13 @@ static NSString *name_of(VZVirtualMachineState state) {
 // VZVirtualMachineDelegate, called on _queue.
 
 - (void)guestDidStopVirtualMachine:(VZVirtualMachine *)machine {
-  [self post:@{@"type" : @"stopped", @"state" : name_of(machine.state)}];
+  (void)machine;
+  [self post:@{@"type" : @"stopped"}];
 }
 
 - (void)virtualMachine:(VZVirtualMachine *)machine didStopWithError:(NSError *)error {
-  [self post:@{
-    @"type" : @"stopped",
-    @"state" : name_of(machine.state),
-    @"error" : VibeDescribeError(error),
-  }];
+  (void)machine;
+  [self post:@{@"type" : @"stopped", @"error" : VibeDescribeError(error)}];
 }
 
 - (void)virtualMachine:(VZVirtualMachine *)machine

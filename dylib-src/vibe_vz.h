@@ -91,9 +91,9 @@ VIBE_EXPORT int32_t vibe_vz_request(uint32_t machine, uint32_t operation, uint32
 
 /**
  * Waits for the next event, forever if `timeout_ms` is negative:
- * {"type": "done", "token": integer, "state": string, "error"?: error}
- * {"type": "stopped", "state": string, "error"?: error}  the guest went off by itself
- * {"type": "network", "error": error}                    the NIC lost its attachment
+ * {"type": "done", "token": integer, "error"?: error}  the outcome of a request
+ * {"type": "stopped", "error"?: error}                 the guest went off by itself
+ * {"type": "network", "error": error}                  the NIC lost its attachment
  * NULL after the timeout, or once the machine is closed. One thread may wait for a machine.
  */
 VIBE_EXPORT char *vibe_vz_next_event(uint32_t machine, int32_t timeout_ms);

@@ -80,8 +80,8 @@ export interface VzErrorFields {
 
 /** Something that happened to a machine. */
 export type VzEvent =
-  | { type: "done"; token: number; state: string; error?: VzErrorFields }
-  | { type: "stopped"; state: string; error?: VzErrorFields }
+  | { type: "done"; token: number; error?: VzErrorFields }
+  | { type: "stopped"; error?: VzErrorFields }
   | { type: "network"; error: VzErrorFields };
 
 /** The framework, or the bridge, refuses. */

@@ -9,12 +9,19 @@ const OUTPUT = fileURLToPath(new URL("../../dist/mac", import.meta.url));
 
 /**
  * - `elf`: the bridge, compiled for Linux, over the test runtime and the double
- * - `elf-sanitized`: the same with AddressSanitizer and UndefinedBehaviorSanitizer, as a program
+ * - `elf-sanitized`: the same with AddressSanitizer and UndefinedBehaviorSanitizer
  * - `elf-coverage`: the same as `elf`, counting which lines of the bridge run
+ * - `smoke-sanitized`: a program that drives the bridge, sanitized, with a check for leaks
  * - `macho`: the x86_64 slice of the dylib, loaded at run time, over the same
- * - `macho-arm64`: the arm64 slice, as a program for qemu-aarch64
+ * - `smoke-arm64`: the program that drives it, over the arm64 slice, for qemu-aarch64
  */
-export type Variant = "elf" | "elf-sanitized" | "elf-coverage" | "macho" | "macho-arm64";
+export type Variant =
+  | "elf"
+  | "elf-sanitized"
+  | "elf-coverage"
+  | "smoke-sanitized"
+  | "macho"
+  | "smoke-arm64";
 
 interface Recipe {
   output: string;
@@ -40,7 +47,7 @@ const RECIPES: Record<Variant, Recipe> = {
     bridgeFlags: [],
     link: SHARED,
   },
-  "elf-sanitized": {
+  "smoke-sanitized": {
     output: "smoke",
     target: "x86_64-linux-gnu",
     bridge: true,
@@ -48,6 +55,15 @@ const RECIPES: Record<Variant, Recipe> = {
     flags: SANITIZE,
     bridgeFlags: [],
     link: SANITIZE,
+  },
+  "elf-sanitized": {
+    output: "libvibe_vz.so",
+    target: "x86_64-linux-gnu",
+    bridge: true,
+    sources: [],
+    flags: SANITIZE,
+    bridgeFlags: [],
+    link: [...SHARED, ...SANITIZE, "-shared-libasan"],
   },
   "elf-coverage": {
     output: "libvibe_vz.so",
@@ -67,7 +83,7 @@ const RECIPES: Record<Variant, Recipe> = {
     bridgeFlags: [],
     link: SHARED,
   },
-  "macho-arm64": {
+  "smoke-arm64": {
     output: "smoke",
     target: "aarch64-linux-gnu",
     bridge: false,

@@ -3,6 +3,10 @@
 import { fileURLToPath } from "node:url";
 import { run } from "../../lib/process.ts";
 
+/** What is loaded into Deno before a sanitized library. */
+export const SANITIZER_RUNTIME =
+  "/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.asan-x86_64.so";
+
 /** Debian packages: a file of each, which shows that it is there, and what it is for. */
 export const DEBIAN_PACKAGES: { name: string; file: string; why: string }[] = [
   {
@@ -14,7 +18,7 @@ export const DEBIAN_PACKAGES: { name: string; file: string; why: string }[] = [
   { name: "llvm-19", file: "/usr/bin/llvm-lipo-19", why: "universal files, nm, otool, coverage" },
   {
     name: "libclang-rt-19-dev",
-    file: "/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.asan-x86_64.a",
+    file: SANITIZER_RUNTIME,
     why: "sanitizers and coverage",
   },
   { name: "qemu-user", file: "/usr/bin/qemu-aarch64", why: "runs the arm64 slice" },

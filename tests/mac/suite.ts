@@ -2,6 +2,7 @@
 
 import { deepStrictEqual as assertEquals, match, ok, rejects } from "node:assert/strict";
 import { VzLibrary, type VzMachine } from "../../ffi/machine.ts";
+import { Operation, SYMBOLS } from "../../ffi/symbols.ts";
 import { type VzConfig, VzError } from "../../ffi/types.ts";
 
 /** A build of the bridge under test. */
@@ -36,6 +37,7 @@ function scene(variables: Record<string, string>): Disposable {
 export async function defineSuite(name: string, build: Build): Promise<void> {
   const library = await VzLibrary.open(build.path);
   const { symbols: debug } = Deno.dlopen(build.path, DEBUG);
+  const { symbols: raw } = Deno.dlopen(build.path, SYMBOLS);
   const test = (what: string, body: () => Promise<void> | void) =>
     Deno.test(`${name}: ${what}`, body);
 
@@ -336,6 +338,39 @@ export async function defineSuite(name: string, build: Build): Promise<void> {
     await machine.drained;
     assertEquals(await console.read(new Uint8Array(1)), null);
     console.close();
+  });
+
+  test("a NIC that loses its attachment is told", async () => {
+    using _ = scene({ VIBE_DOUBLE_NETWORK_LOST: "1" });
+    await using setup = await withConsole();
+    const lost = Promise.withResolvers<VzError>();
+    setup.machine.onNetworkLost = lost.resolve;
+    await setup.machine.start();
+    assertEquals([(await lost.promise).code, (await lost.promise).message], [
+      7,
+      "The network was lost.",
+    ]);
+  });
+
+  test("the C functions answer numbers where there is nothing to say", async () => {
+    const { machine } = JSON.parse(Deno.UnsafePointerView.getCString(
+      raw.vibe_vz_create(new TextEncoder().encode(JSON.stringify(base) + "\0"))!,
+    ));
+    const NO_MACHINE = -1, NO_OPERATION = -2;
+    assertEquals(raw.vibe_vz_request(machine + 1, Operation.start, 1, null), NO_MACHINE);
+    for (const operation of [0, 8]) {
+      assertEquals(raw.vibe_vz_request(machine, operation, 1, null), NO_OPERATION);
+    }
+    assertEquals(raw.vibe_vz_request(machine, Operation.save, 5, null), 0);
+    const event = await raw.vibe_vz_next_event(machine, -1);
+    const { token, error } = JSON.parse(Deno.UnsafePointerView.getCString(event!));
+    assertEquals([token, error.code, error.message], [5, 1, "a path is needed"]);
+    assertEquals(await raw.vibe_vz_next_event(machine, 10), null);
+    assertEquals(await raw.vibe_vz_next_event(machine + 1, -1), null);
+    const waiting = raw.vibe_vz_next_event(machine, -1);
+    assertEquals(raw.vibe_vz_close(machine), 0);
+    assertEquals([await waiting, raw.vibe_vz_close(machine)], [null, NO_MACHINE]);
+    raw.vibe_vz_free(null);
   });
 
   test("a guest that cannot be started is an error of start", async () => {

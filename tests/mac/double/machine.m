@@ -94,6 +94,12 @@ static NSString *const WRONG_STATE = @"The virtual machine is not in a state for
   guest_watch(_guest, _queue, ^(int status) {
     [self guestEnded:status];
   });
+  if (!double_is_set("VIBE_DOUBLE_NETWORK_LOST")) return;
+  dispatch_async(_queue, ^{
+    [self->_delegate virtualMachine:self
+                            networkDevice:[[VZNetworkDevice alloc] init]
+        attachmentWasDisconnectedWithError:double_error(7, @"The network was lost.", nil)];
+  });
 }
 
 - (void)guestEnded:(int)status {
