@@ -53,6 +53,10 @@ export interface InstancePaths {
   consoleLog: string;
   /** What the supervisor did and why. */
   supervisorLog: string;
+  /** What a supervisor had to say when nobody was attached; the next command shows it. */
+  notices: string;
+  /** What a guest made that would have redirected git on the host. */
+  quarantine: string;
 }
 
 /** The layout of `.vibe/` in `project`, an absolute path. */
@@ -67,5 +71,7 @@ export function instancePaths(project: string): InstancePaths {
     startLock: join(dir, "start.lock"),
     consoleLog: join(dir, "console.log"),
     supervisorLog: join(dir, "supervisor.log"),
+    notices: join(dir, "notices"),
+    quarantine: join(dir, "quarantine"),
   };
 }

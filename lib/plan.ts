@@ -1,13 +1,12 @@
 /** One VM, wholly resolved: what the supervisor is given. Plain data, it travels as JSON. */
 
-import type { Share, VmConfig } from "./driver/driver.ts";
+import type { VmConfig } from "./driver/driver.ts";
 import type { VmInfo } from "./instance/control.ts";
+import type { GitMode, GitWatch, PlacedShare } from "./share/git_guard.ts";
+import type { Repository } from "./share/git_scan.ts";
 
 /** A share and where the guest sees it. */
-export interface PlannedMount extends Share {
-  /** Absolute path in the guest. */
-  guestPath: string;
-}
+export type PlannedMount = PlacedShare;
 
 /** Everything a VM is started from. */
 export interface VmPlan {
@@ -22,16 +21,18 @@ export interface VmPlan {
   cpus: number;
   memoryMiB: number;
   network: VmConfig["network"];
-  /** How Git's own files in the project are shared: `guard`, `rw`, `ro`, `hide`. */
-  git: string;
+  /** How Git's own files in the project are shared. */
+  git: GitMode;
+  /** What no mount can guard, and so is watched. */
+  gitWatch: GitWatch;
+  /** The repositories in the project before the VM started. */
+  repositories: Repository[];
   mounts: PlannedMount[];
   /** What the mounts came from: `--mount` values, and whether there are default ones. */
   mountSpecs: string[];
   defaultMounts: boolean;
   /** Working directory of sessions in the guest; null is the user's home. */
   workdir: string | null;
-  /** Git directories on the host in which names that redirect git must not appear. */
-  watchedGitDirs: string[];
 }
 
 /** The part of a plan that users see. */
@@ -43,6 +44,7 @@ export function planInfo(plan: VmPlan): VmInfo {
     cpus: plan.cpus,
     memoryMiB: plan.memoryMiB,
     git: plan.git,
+    repositories: plan.repositories,
     mounts: plan.mounts.map(({ source, guestPath, readOnly }) => ({
       host: source,
       guest: guestPath,

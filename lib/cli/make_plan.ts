@@ -9,7 +9,7 @@ import { DEFAULT_IMAGE } from "../image/catalog.ts";
 import { missingBase } from "../image/clone.ts";
 import { ensureBootFiles } from "../image/initrd.ts";
 import { readRecord } from "../instance/record.ts";
-import { type InstancePaths } from "../paths.ts";
+import type { InstancePaths } from "../paths.ts";
 import type { VmPlan } from "../plan.ts";
 import type { Progress } from "../progress.ts";
 import type { VmOptions } from "./options.ts";
@@ -22,15 +22,17 @@ const DEFAULT_RAM = 2048;
  * The plan for the VM of a project, with everything it needs in place: programs on the host, the
  * image, the agent. What is missing is installed or built.
  *
+ * @param warn told, one line each, what the user should know about it.
  * @throws {VibeError} if that cannot be, or may not.
  */
 export async function makePlan(
   paths: InstancePaths,
   options: VmOptions,
   progress: Progress,
+  warn: (text: string) => void,
 ): Promise<VmPlan> {
   // What is wrong with the command line should show before minutes of work.
-  const shares = await planShares(paths, options);
+  const shares = await planShares(paths, options, warn);
   using interrupt = abortOnInterrupt();
   const prepare = {
     yes: options.yes,

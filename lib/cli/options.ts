@@ -1,11 +1,10 @@
 /** Options that several commands share, and their values checked. */
 
+import type { GitMode } from "../share/git_guard.ts";
 import { type Command, InvalidArgumentError, Option } from "commander";
 
-/** How much of Git's own files the guest may write; told in docs/security.md. */
-export const GIT_MODES = ["guard", "rw", "ro", "hide"] as const;
-/** One of {@link GIT_MODES}. */
-export type GitMode = typeof GIT_MODES[number];
+/** See {@link GitMode}. */
+const GIT_MODES: GitMode[] = ["guard", "rw", "ro", "hide"];
 
 /** The options that shape a VM, as they were given; what was not given is absent. */
 export interface VmOptions {

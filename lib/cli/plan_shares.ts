@@ -1,47 +1,76 @@
 /** Which host directories a VM gets, where, and what it may do to them. */
 
-import { mountSource, parseMounts } from "../share/mount_spec.ts";
+import { printable, VibeError } from "../errors.ts";
 import type { InstancePaths } from "../paths.ts";
 import type { PlannedMount, VmPlan } from "../plan.ts";
+import type { GitWatch } from "../share/git_guard.ts";
+import { scanRepositories } from "../share/git_scan.ts";
+import { GuardSet } from "../share/guard_set.ts";
+import { mountSource, type MountSpec, parseMounts } from "../share/mount_spec.ts";
+import { isWithin } from "../share/mountinfo.ts";
+import { projectShares } from "../share/project.ts";
 import type { VmOptions } from "./options.ts";
-import { basename } from "node:path";
 
 /** The part of a {@link VmPlan} that is about shares. */
 export type PlannedShares = Pick<
   VmPlan,
-  "mounts" | "mountSpecs" | "defaultMounts" | "git" | "workdir" | "watchedGitDirs"
+  "mounts" | "mountSpecs" | "defaultMounts" | "git" | "gitWatch" | "repositories" | "workdir"
 >;
 
-export async function planShares(paths: InstancePaths, options: VmOptions): Promise<PlannedShares> {
+const NOTHING_WATCHED: GitWatch = { absent: [], settings: [], repositories: [], submodules: [] };
+
+/**
+ * The shares that options ask for.
+ *
+ * @param warn told, one line each, what the user should know about them.
+ * @throws {VibeError} `MOUNT_*`, `PROJECT_*`, `GIT_UNGUARDABLE`.
+ */
+export async function planShares(
+  paths: InstancePaths,
+  options: VmOptions,
+  warn: (text: string) => void,
+): Promise<PlannedShares> {
+  const git = options.git ?? "guard";
   const mountSpecs = options.mount ?? [];
-  const mounts: PlannedMount[] = [];
-  const guest = `/root/${basename(paths.project)}`;
-  if (options.defaultMounts !== false) {
-    mounts.push({
-      name: "project",
-      source: paths.project,
-      readOnly: false,
-      guards: [{ path: ".vibe", rule: "hide" }],
-      guestPath: guest,
-    });
-  }
-  for (
-    const [i, spec] of parseMounts(mountSpecs, Deno.cwd(), mounts.map((m) => m.guestPath)).entries()
-  ) {
-    mounts.push({
-      name: `mount-${i}`,
-      source: await mountSource(spec),
-      readOnly: spec.readOnly,
-      guards: [],
-      guestPath: spec.guest,
-    });
+  const defaultMounts = options.defaultMounts !== false;
+  // What cannot be parsed is told before anything is looked at.
+  parseMounts(mountSpecs, paths.project);
+  const project = defaultMounts ? await projectShares(paths.project, git) : null;
+  project?.warnings.forEach(warn);
+  const mounts: PlannedMount[] = project?.shares ?? [];
+  const specs = parseMounts(mountSpecs, paths.project, mounts.map((mount) => mount.guestPath));
+  for (const [index, spec] of specs.entries()) {
+    mounts.push(await explicitMount(`mount-${index}`, spec, paths));
   }
   return {
     mounts,
     mountSpecs,
-    defaultMounts: options.defaultMounts !== false,
-    git: options.git ?? "guard",
-    workdir: options.defaultMounts !== false ? guest : null,
-    watchedGitDirs: [],
+    defaultMounts,
+    git,
+    gitWatch: project?.watch ?? NOTHING_WATCHED,
+    repositories: project?.repositories ?? [],
+    workdir: project ? mounts[0].guestPath : null,
   };
+}
+
+/** A `--mount`. Nothing in it is guarded but the disks of VMs, this one's and others'. */
+async function explicitMount(
+  name: string,
+  spec: MountSpec,
+  paths: InstancePaths,
+): Promise<PlannedMount> {
+  const source = await mountSource(spec);
+  if (isWithin(source, paths.dir)) {
+    throw new VibeError("MOUNT_STATE", `Cannot mount "${printable(source)}": it is the VM's own`, {
+      hint: "A VM that can write its own disk image could make the host read any file.",
+    });
+  }
+  const guards = new GuardSet(source);
+  if (guards.kind("") === "directory") {
+    const own = guards.below(paths.dir);
+    if (own) guards.protect(own, "hide");
+    for (const other of scanRepositories(source).projects) guards.protect(`${other}/.vibe`, "hide");
+  }
+  const { guest: guestPath, readOnly } = spec;
+  return { name, source, guestPath, readOnly, guards: guards.list() };
 }

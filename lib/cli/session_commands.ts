@@ -1,5 +1,9 @@
 /** `vibe` and `vibe run`. */
 
+import { join } from "node:path";
+import { printable } from "../errors.ts";
+import type { VmInfo } from "../instance/control.ts";
+import { newRepositories, scanRepositories } from "../share/git_scan.ts";
 import { isInteractive } from "../console/terminal.ts";
 import type { VmOptions } from "./options.ts";
 import { formatMounts, printError } from "./output.ts";
@@ -13,7 +17,10 @@ export async function shell(options: VmOptions): Promise<number> {
   using progress = terminalProgress(options.verbose ?? false);
   using vm = await startVm(options, progress);
   if (tty) printError(formatMounts(vm.info.mounts));
-  return await runSession(vm.attachment, { argv: [], cwd: vm.info.workdir ?? undefined, tty });
+  const cwd = vm.info.workdir ?? undefined;
+  const code = await runSession(vm.attachment, { argv: [], cwd, tty });
+  if (tty && cwd) tellNewRepositories(vm.info);
+  return code;
 }
 
 /** One command in it. Resolves to its exit code. */
@@ -22,4 +29,15 @@ export async function run(argv: string[], options: VmOptions): Promise<number> {
   using vm = await startVm(options, progress);
   const cwd = vm.info.workdir ?? undefined;
   return await runSession(vm.attachment, { argv, cwd, tty: isInteractive() });
+}
+
+/** Their hooks and settings are the guest's; git on this host would run them. */
+function tellNewRepositories({ project, repositories }: VmInfo): void {
+  const found = newRepositories(repositories, scanRepositories(project).repositories);
+  if (found.length === 0) return;
+  const places = found.map(({ path }) => `"${printable(join(project, path))}"`).join(", ");
+  printError(
+    `vibe: a Git repository was made in the VM: ${places}. Its hooks and settings would run on ` +
+      "this host: look at its .git/hooks and .git/config before you use git there.\n",
+  );
 }

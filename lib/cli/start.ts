@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { reason, VibeError } from "../errors.ts";
-import { writeFileWhole } from "../files.ts";
+import { readTextIfPresent, writeFileWhole } from "../files.ts";
 import type { Progress } from "../progress.ts";
 import {
   type Attachment,
@@ -37,6 +37,7 @@ export async function startVm(options: VmOptions, progress: Progress): Promise<R
       printError(`vibe: ${text}\n`);
     },
   };
+  await showNotices(paths, events.note);
   for (;;) {
     const attachment = await attachRunning(paths.project, events) ??
       await startFresh(paths, options, progress, events);
@@ -55,6 +56,14 @@ export async function startVm(options: VmOptions, progress: Progress): Promise<R
   }
 }
 
+/** What a supervisor had to say when nobody listened. */
+async function showNotices({ notices }: InstancePaths, note: (text: string) => void) {
+  const text = await readTextIfPresent(notices);
+  if (text === null) return;
+  await Deno.remove(notices).catch(() => {});
+  for (const line of text.split("\n").filter(Boolean)) note(line);
+}
+
 async function startFresh(
   paths: InstancePaths,
   options: VmOptions,
@@ -62,7 +71,7 @@ async function startFresh(
   events: Parameters<typeof attachOrStart>[2],
 ): Promise<Attachment> {
   // Outside the lock: it may take minutes, and another command may do it at the same time.
-  const plan = await makePlan(paths, options, progress);
+  const plan = await makePlan(paths, options, progress, events.note);
   progress.step("Starting");
   return await attachOrStart(paths, plan, events);
 }

@@ -5,7 +5,7 @@
  */
 
 import { basename, dirname } from "node:path";
-import { VibeError } from "../errors.ts";
+import { reason, VibeError } from "../errors.ts";
 import { dieWithParent, run } from "../process.ts";
 import { follow, type Followed, type FollowOptions } from "./follow.ts";
 import { ID_COUNT, ownSubids, usernsRemedy } from "./userns.ts";
@@ -20,10 +20,10 @@ export interface RootRun extends FollowOptions {
 }
 
 /**
- * Says that it is there, waits until its user ids are known, and executes a new shell: only that
- * gains the rights of root.
+ * Says that it is there, waits until its user ids are known, and executes another shell: only that
+ * has the rights of root. Gaining them clears the parent-death signal, so it is set again there.
  */
-const WAIT = 'echo "$1"; read -r go && shift && exec sh -c "$@"';
+const WAIT = 'echo "$1"; read -r go && shift && exec setpriv --pdeathsig KILL -- sh -c "$@"';
 const READY = "vibe: namespace is ready";
 
 /** Binding `dir` to a fixed path spares the program spaces, quotes and parents it may not enter. */
@@ -44,7 +44,7 @@ export async function runAsRoot(config: RootRun): Promise<Followed> {
     ...["--mount", "--pid", "--fork", "--kill-child", "--"],
     ...["sh", "-c", WAIT, "sh", READY, ENTER, ENTERED, config.dir, ...config.argv],
   ];
-  // unshare(1) is killed when we die; then, by --kill-child, is the first process in there.
+  // unshare(1) is killed when we die, and the first process in there when unshare dies.
   const [program, ...args] = dieWithParent(argv);
   const child = new Deno.Command(program, {
     args,
@@ -56,6 +56,7 @@ export async function runAsRoot(config: RootRun): Promise<Followed> {
   }).spawn();
   const stdin = child.stdin.getWriter();
   let entered = false;
+  let failure: string | null = null;
   const onLine = (line: string) => {
     if (line === READY) begin();
     else if (line === ENTERED) entered = true;
@@ -66,14 +67,14 @@ export async function runAsRoot(config: RootRun): Promise<Followed> {
       if (user) await mapIds(child.pid, user);
       await stdin.write(new TextEncoder().encode("go\n"));
     } catch (error) {
-      config.log.write(`${error}\n`);
+      failure = reason(error);
     } finally {
       // Without "go" the shell reads the end of input, and ends.
       await stdin.close().catch(() => {});
     }
   };
   const result = await follow(child, { ...config, onLine });
-  if (!entered && !config.signal?.aborted) throw await cannotEnter(result.tail);
+  if (!entered && !config.signal?.aborted) throw await cannotEnter(failure ?? result.tail);
   return result;
 }
 

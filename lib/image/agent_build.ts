@@ -27,6 +27,8 @@ export const AGENT_SOURCES = [
   "main.c",
   "mount.c",
   "network.c",
+  "outbox.c",
+  "outbox.h",
   "port.c",
   "report.c",
   "stream.c",
@@ -70,9 +72,10 @@ export async function ensureAgent(options: PrepareOptions): Promise<Agent> {
 
 async function build(sources: [string, Uint8Array<ArrayBuffer>][], digest: string): Promise<void> {
   const done = join(cacheDir(), "agent", digest);
-  const aside = `${done}.${Deno.pid}.partial`;
+  await Deno.mkdir(join(cacheDir(), "agent"), { recursive: true });
+  const aside = await Deno.makeTempDir({ dir: join(cacheDir(), "agent"), suffix: ".partial" });
   try {
-    await Deno.mkdir(join(aside, "source"), { recursive: true });
+    await Deno.mkdir(join(aside, "source"));
     for (const [name, content] of sources) {
       await Deno.writeFile(join(aside, "source", name), content);
     }

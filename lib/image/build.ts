@@ -106,7 +106,8 @@ async function takeUnlessAborted(path: string, signal?: AbortSignal): Promise<Fi
 
 async function build(name: string, options: BuildOptions): Promise<Base> {
   const started = performance.now();
-  await prepareHost(["image"], options);
+  // The agent's compiler, too, so that the user is asked once.
+  await prepareHost(["image", "agent"], options);
   const recipe = await debianRecipe(options.contents);
   await Deno.mkdir(basesDir(), { recursive: true });
   await requireRoom(basesDir(), recipe.contents.roomBytes);

@@ -1,5 +1,8 @@
 /** What mmdebstrap, apt and dpkg say while an image is built, made short. Pure. */
 
+/** What programs say, and what apt says when it looks first. */
+const NO_SPACE = /No space left on device|Disk quota exceeded|You don't have enough free space in/;
+
 /** Reads the output line by line; remembers what an error message should know. */
 export class BuildOutput {
   /** A write failed for lack of space. */
@@ -13,7 +16,7 @@ export class BuildOutput {
 
   /** Takes a line; returns what to show, or null if it changes nothing. */
   line(line: string): string | null {
-    if (/No space left on device|Disk quota exceeded/.test(line)) this.noSpace = true;
+    if (NO_SPACE.test(line)) this.noSpace = true;
     this.unreachable ??= unreachableIn(line);
     const installed = line.match(/^\d+ upgraded, (\d+) newly installed/);
     if (installed) {

@@ -151,9 +151,13 @@ export async function attachOrStart(
   using _lock = await takeStartLock(paths.startLock, events);
   const running = await attachRunning(paths.project, events);
   if (running) return running;
-  await startSupervisor(plan, events);
+  await using _starter = await startSupervisor(plan, events);
   const attachment = await attachRunning(paths.project, events);
-  if (attachment) return attachment;
+  if (attachment) {
+    // Only now does the supervisor know of us; until then it lives by our pipe.
+    await attachment.info.catch(() => {});
+    return attachment;
+  }
   throw new VibeError("SUPERVISOR_GONE", "The VM's supervisor ended right after its start", {
     hint: `"${paths.supervisorLog}" may say why.`,
   });
@@ -169,8 +173,8 @@ async function takeStartLock(path: string, events: AttachEvents): Promise<FileLo
 /** The hidden first argument that makes a vibe process a supervisor. */
 export const SUPERVISE = "__supervise";
 
-/** Starts a supervisor; resolves when it listens. */
-async function startSupervisor(plan: VmPlan, events: AttachEvents): Promise<void> {
+/** Starts a supervisor; resolves when it listens. It stops if this is let go with nobody attached. */
+async function startSupervisor(plan: VmPlan, events: AttachEvents): Promise<AsyncDisposable> {
   const args = Deno.build.standalone ? [] : ["run", "--allow-all", "--no-prompt", Deno.mainModule];
   const child = new Deno.Command(Deno.execPath(), {
     args: [...args, SUPERVISE],
@@ -183,15 +187,16 @@ async function startSupervisor(plan: VmPlan, events: AttachEvents): Promise<void
   }).spawn();
   child.unref();
   const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(JSON.stringify(plan)));
-  await writer.close();
+  await writer.write(new TextEncoder().encode(JSON.stringify(plan) + "\n"));
   let rest = "";
   for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop()!;
     for (const line of lines) {
       const report: StartReport = JSON.parse(line);
-      if (report.event === "listening") return;
+      if (report.event === "listening") {
+        return { [Symbol.asyncDispose]: () => writer.close().catch(() => {}) };
+      }
       if (report.event === "failed") throw fromFailure(report.failure);
       events.waiting("Waiting for the last VM of this project to stop");
     }

@@ -5,6 +5,8 @@
  */
 
 import type { VmExit } from "../driver/driver.ts";
+import type { GitMode } from "../share/git_guard.ts";
+import type { Repository } from "../share/git_scan.ts";
 
 /** Where a VM is in its life. */
 export type VmState = "booting" | "ready" | "stopping";
@@ -23,8 +25,9 @@ export interface VmInfo {
   base: string;
   cpus: number;
   memoryMiB: number;
-  /** As in the plan: `guard`, `rw`, `ro`, `hide`. */
-  git: string;
+  git: GitMode;
+  /** The repositories in the project before the VM started. */
+  repositories: Repository[];
   mounts: MountInfo[];
   /** The `--mount` values it was started with, as they were given. */
   mountSpecs: string[];

@@ -50,6 +50,11 @@ export class Hub {
     this.#agent = agent;
   }
 
+  /** The VM has ended. Its streams stay open: what is said to their clients next ends them. */
+  loseAgent(): void {
+    this.#agent = null;
+  }
+
   /** Ends every stream: clients are told `why`. */
   detachAgent(why: string): void {
     const payload = encodeFailure(EIO, why);

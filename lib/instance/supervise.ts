@@ -19,11 +19,15 @@ export type StartReport =
   | { event: "listening" }
   | { event: "failed"; failure: Failure };
 
-/** Reads a VmPlan from stdin and runs its VM. Resolves when the VM is gone. */
+/**
+ * Reads a VmPlan, one line of JSON, from stdin and runs its VM. Resolves when the VM is gone. The end
+ * of stdin says that the command which started us is attached, or gone.
+ */
 export async function supervise(): Promise<void> {
   try {
-    const plan: VmPlan = JSON.parse(await new Response(Deno.stdin.readable).text());
-    await superviseVm(plan);
+    const { line, end } = await readLine(Deno.stdin.readable);
+    const plan: VmPlan = JSON.parse(line);
+    await superviseVm(plan, end);
   } catch (error) {
     const failure = error instanceof VibeError
       ? { code: error.code, message: error.message, hint: error.hint }
@@ -32,7 +36,7 @@ export async function supervise(): Promise<void> {
   }
 }
 
-async function superviseVm(plan: VmPlan): Promise<void> {
+async function superviseVm(plan: VmPlan, starterLeft: Promise<void>): Promise<void> {
   const paths = instancePaths(plan.project);
   using _lock = await FileLock.tryTake(paths.lock) ?? await waitForLock(paths.lock);
   using log = openLog(paths.supervisorLog);
@@ -44,11 +48,29 @@ async function superviseVm(plan: VmPlan): Promise<void> {
     const listener = Deno.listen({ transport: "unix", path: runtime.socket });
     const supervisor = new Supervisor(plan, runtime, driver, log.write);
     Deno.addSignalListener("SIGTERM", () => supervisor.stop());
+    starterLeft.then(() => supervisor.starterLeft());
     report({ event: "listening" });
     await supervisor.run(listener);
   } finally {
     await removeRuntime(runtime);
   }
+}
+
+/** The first line of a stream, and its end. */
+async function readLine(
+  stream: ReadableStream<Uint8Array>,
+): Promise<{ line: string; end: Promise<void> }> {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!text.includes("\n")) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error("no plan was given");
+    text += value;
+  }
+  const end = (async () => {
+    while (!(await reader.read()).done);
+  })();
+  return { line: text.slice(0, text.indexOf("\n")), end };
 }
 
 async function waitForLock(path: string): Promise<FileLock> {

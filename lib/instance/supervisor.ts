@@ -17,6 +17,7 @@ import type { Driver, Vm, VmExit } from "../driver/driver.ts";
 import { printable, reason, VibeError } from "../errors.ts";
 import { instancePaths } from "../paths.ts";
 import { planInfo, type VmPlan } from "../plan.ts";
+import { watchGit } from "../share/git_watch.ts";
 import { ConsoleLog } from "./console_log.ts";
 import { encodeEvent, type SupervisorEvent, type VmState } from "./control.ts";
 import { checkHello, type Client, Hub } from "./hub.ts";
@@ -26,8 +27,6 @@ import type { VmRuntime } from "./runtime.ts";
 const BOOT_TIMEOUT_MS = 120_000;
 /** How long a clean poweroff may take; systemd needs 3 s, a service may want more. */
 const STOP_TIMEOUT_MS = 30_000;
-/** A command starts the supervisor and attaches; if none does, the VM would run for nobody. */
-const FIRST_CLIENT_TIMEOUT_MS = 15_000;
 
 /** Events that end the supervisor. */
 type End = { why: "idle" } | { why: "exited"; exit: VmExit } | { why: "failed"; error: VibeError };
@@ -55,13 +54,14 @@ export class Supervisor {
   /** Serves `listener` and runs the VM until its end. Closes the listener. */
   async run(listener: Deno.UnixListener): Promise<void> {
     this.#accept(listener);
-    const lonely = setTimeout(
-      () => this.#clients.size === 0 && this.#end.resolve({ why: "idle" }),
-      FIRST_CLIENT_TIMEOUT_MS,
+    const paths = instancePaths(this.#plan.project);
+    const git = watchGit(
+      this.#plan.gitWatch,
+      paths.quarantine,
+      ({ message }) => this.#note(message),
     );
     this.#boot().catch((error) => this.#fail(error));
     const end = await this.#end.promise;
-    clearTimeout(lonely);
     this.#setState("stopping");
     // From here on a new command does not find a socket, and waits for the lock instead.
     listener.close();
@@ -69,12 +69,19 @@ export class Supervisor {
     this.#log(`ending: ${JSON.stringify(end, (_, v) => v instanceof Error ? v.message : v)}`);
     if (end.why === "idle") await this.#stop();
     await this.#vm?.kill();
+    // It looks once more, now that the guest is gone.
+    await git[Symbol.asyncDispose]();
     await this.#tellEnd(end);
   }
 
   /** Ends the VM as if the last command had left. */
   stop(): void {
     this.#end.resolve({ why: "idle" });
+  }
+
+  /** The command that started us is attached by now, or it has died. */
+  starterLeft(): void {
+    if (this.#clients.size === 0) this.stop();
   }
 
   async #accept(listener: Deno.UnixListener): Promise<void> {
@@ -166,7 +173,7 @@ export class Supervisor {
     } catch (error) {
       this.#fail(error instanceof ProtocolError ? agentError(error) : error);
     }
-    this.#hub.detachAgent("the VM has ended");
+    this.#hub.loseAgent();
     agent.close();
   }
 
@@ -217,6 +224,9 @@ export class Supervisor {
   #note(text: string): void {
     this.#log(text);
     this.#broadcast({ event: "note", text });
+    if (this.#clients.size > 0) return;
+    const { notices } = instancePaths(this.#plan.project);
+    Deno.writeTextFile(notices, `${text}\n`, { append: true }).catch(() => {});
   }
 
   #broadcast(event: SupervisorEvent): void {

@@ -44,8 +44,8 @@ export interface GitWatch {
   settings: string[];
   /** Repositories whose index may name submodules. */
   repositories: { gitDir: string; workTree: string }[];
-  /** The `.git` of submodules that were there, and guarded, before the VM was started. */
-  submodules: string[];
+  /** Every `.git` that was there, and is guarded, before the VM is started. */
+  guarded: string[];
 }
 
 /** What {@link gitGuard} found to be necessary beside guards. */
@@ -87,7 +87,7 @@ class Finder {
   readonly #gitDirs = new Set<string>();
   /** Git directories and the work trees that they are used with. */
   readonly #workTrees = new Map<string, string>();
-  readonly #submodules = new Set<string>();
+  readonly #guarded = new Set<string>();
   readonly #warnings = new Set<string>();
   /** While the project's own repository is looked at, what cannot be guarded is an error. */
   #strict = false;
@@ -126,7 +126,7 @@ class Finder {
         absent: [...this.#absent],
         settings: [...this.#settings],
         repositories: [...this.#workTrees].map(([gitDir, workTree]) => ({ gitDir, workTree })),
-        submodules: [...this.#submodules],
+        guarded: [...this.#guarded],
       },
       warnings: [...this.#warnings],
     };
@@ -139,6 +139,7 @@ class Finder {
     const kind = project.guards.kind(git);
     if (kind === "link") project.problem(git, "it is a symbolic link");
     if (kind !== "directory" && kind !== "file") return;
+    this.#guarded.add(join(this.#project, git));
     if (this.#mode === "hide") project.guards.protect(git, "hide");
     else if (this.#mode === "ro" || kind === "file") guardFile(project, git);
     else guardGitDir(project, git);
@@ -185,9 +186,7 @@ class Finder {
     for (const link of await gitLinks(gitDir)) {
       const path = guards.below(resolve(workTree, link));
       if (path === null || guards.kind(`${path}/.git`) === "missing") continue;
-      const git = join(this.#project, path, ".git");
-      if (!this.#submodules.has(git)) this.#repository(path);
-      this.#submodules.add(git);
+      if (!this.#guarded.has(join(this.#project, path, ".git"))) this.#repository(path);
     }
   }
 

@@ -93,7 +93,7 @@ class Watcher {
       for (const link of await gitLinks(gitDir)) {
         const places = placesOf(workTree, link);
         const git = places.at(-1)!;
-        if (this.#watch.submodules.includes(git)) continue;
+        if (this.#watch.guarded.includes(git)) continue;
         // git does not follow a link on the way to a submodule.
         const there = entryKind(workTree, link) === "directory" && exists(git);
         if (there) await this.#disarm(git);

@@ -86,9 +86,23 @@ export function brokenMounts(plan: MountPlan, mounts: Mount[]): string[] {
   }).map((mount) => mount.point);
 }
 
-/** The binds of the plan that make these mount points. */
-export function bindsAt(plan: MountPlan, points: string[]): Bind[] {
-  return plan.binds.filter((bind) => points.includes(bind.target));
+/**
+ * The binds that make these mount points again while the tree is in use. A mount spreads to the
+ * daemon's namespace as it is when it is made; that it becomes read-only afterwards does not. So a
+ * read-only one is made at a path beside the tree first, and bound from there.
+ *
+ * @param beside a path outside of the tree for a mount point in it, of the same kind.
+ */
+export function bindsAgain(
+  plan: MountPlan,
+  points: string[],
+  beside: (point: string) => string,
+): Bind[] {
+  return plan.binds.filter(({ target }) => points.includes(target)).flatMap((bind) => {
+    if (!bind.readOnly) return [bind];
+    const aside = beside(bind.target);
+    return [{ ...bind, target: aside }, { ...bind, source: aside, options: ["rbind"] }];
+  });
 }
 
 /** Plays the binds through, as the kernel will do them. */

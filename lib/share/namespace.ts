@@ -12,7 +12,7 @@ import { readTextIfPresent } from "../files.ts";
 import { run } from "../process.ts";
 import { type EntryKind, entryKind } from "./entry.ts";
 import {
-  bindsAt,
+  bindsAgain,
   brokenMounts,
   type CheckedShare,
   fstab,
@@ -62,6 +62,17 @@ setpriv --pdeathsig KILL -- "$@" </dev/null >&2 &
 trap 'kill -KILL $!' TERM
 wait
 wait
+`;
+
+/**
+ * Mounts again, in a tree that is in use. A file that was replaced is still mounted, as what it was,
+ * and nothing can be mounted on that; at other points nothing is left and umount fails, as it may.
+ */
+const REMOUNT = `
+fstab=$1
+shift
+umount --no-canonicalize --lazy "$@" 2>/dev/null
+exec mount --no-canonicalize --all --fstab "$fstab"
 `;
 
 /** The bytes of stderr that are kept for an error message. */
@@ -150,13 +161,19 @@ export class ShareNamespace implements AsyncDisposable {
     const broken = (await this.brokenMounts()).map((point) => ({ point, ...this.#origin(point) }))
       .filter(({ kind }) => kind !== "missing");
     if (broken.length === 0) return [];
-    const again = `${this.#layout.fstab}.again`;
-    const solid = broken.filter(({ kind }) => kind !== "link").map(({ point }) => point);
-    await Deno.writeTextFile(again, fstab(bindsAt(this.#plan, solid)));
+    const solid = broken.filter(({ kind }) => kind !== "link");
+    const { again } = this.#layout;
+    await Deno.mkdir(again);
+    const beside = new Map(solid.map(({ point }, index) => [point, `${again}/${index}`]));
+    for (const { point, kind } of solid) await makePoint(beside.get(point)!, kind);
+    const binds = bindsAgain(this.#plan, [...beside.keys()], (point) => beside.get(point)!);
+    await Deno.writeTextFile(this.#layout.fstab, fstab(binds));
     const user = Deno.uid() === 0 ? [] : ["--user", "--preserve-credentials"];
     const enter = ["nsenter", "--target", `${this.pid}`, "--mount", ...user, "--"];
-    const mount = ["mount", "--no-canonicalize", "--all", "--fstab", again];
-    const { stderr } = await run([...enter, ...mount]);
+    const remount = ["sh", "-c", REMOUNT, "sh", this.#layout.fstab, ...beside.keys()];
+    const { stderr } = await run([...enter, ...remount]);
+    // With these directory entries, the mounts on them go.
+    await Deno.remove(again, { recursive: true });
     const still = await this.brokenMounts();
     const lost = broken.filter(({ point }) => still.includes(point));
     if (lost.length === 0) return broken.map(({ path }) => path);
@@ -228,6 +245,8 @@ export class ShareNamespace implements AsyncDisposable {
 /** The names that the tree is built from, in `shares/` of the runtime directory. */
 interface Layout extends TreeLayout {
   dir: string;
+  /** Mount points beside the tree, while guards are put back. */
+  again: string;
   fstab: string;
 }
 
@@ -238,19 +257,22 @@ async function prepare(runtimeDir: string, shares: CheckedShare[]): Promise<Layo
     tree: `${dir}/tree`,
     emptyDir: `${dir}/empty`,
     emptyFile: `${dir}/empty-file`,
+    again: `${dir}/again`,
     fstab: `${dir}/fstab`,
   };
   await removeTree(dir);
   for (const path of [dir, layout.tree, layout.emptyDir]) await Deno.mkdir(path);
   await Deno.writeTextFile(layout.emptyFile, "");
-  for (const { name, kind } of shares) {
-    const point = `${layout.tree}/${name}`;
-    if (kind === "directory") await Deno.mkdir(point);
-    else await Deno.writeTextFile(point, "");
-  }
+  for (const { name, kind } of shares) await makePoint(`${layout.tree}/${name}`, kind);
   // Whatever the umask is: this is what the guest sees.
   for (const path of [layout.tree, layout.emptyDir]) await Deno.chmod(path, 0o555);
   return layout;
+}
+
+/** Makes what a directory, or else a file, can be mounted on. */
+async function makePoint(path: string, kind: EntryKind): Promise<void> {
+  if (kind === "directory") await Deno.mkdir(path);
+  else await Deno.writeTextFile(path, "");
 }
 
 /** Removes what `prepare` made. The mounts are not here: they were in the namespace. */

@@ -10,6 +10,7 @@
 
 #include "frame.h"
 #include "link.h"
+#include "outbox.h"
 
 enum {
 	/*
@@ -22,6 +23,8 @@ enum {
 	 * for that much again.
 	 */
 	PTY_BUFFER = 128 << 10,
+	/* Moving pages pays off from here on. */
+	SPLICE_LEAST = 16 << 10,
 };
 
 static struct source *input_source(struct stream *stream)
@@ -154,7 +157,7 @@ bool input_service(struct stream *stream)
 	}
 	if (stream->input_ended && queued(stream) == 0 && source->writable)
 		moved |= close_input(stream);
-	if (stream->input_owed >= CREDIT_LUMP && link_control_room()) {
+	if (stream->input_owed >= CREDIT_LUMP && outbox_control_room()) {
 		link_send_credit(stream->id, stream->input_owed);
 		stream->input_credit += stream->input_owed;
 		stream->input_owed = 0;
@@ -186,33 +189,55 @@ static size_t fill(struct stream *stream, struct output *output, unsigned char *
 	return got;
 }
 
+/* Drops what is readable: nobody takes it. True if there was something. */
+static bool drop_output(struct stream *stream, struct output *output)
+{
+	static unsigned char dropped[MAX_DATA];
+
+	return fill(stream, output, dropped, sizeof dropped) > 0;
+}
+
+/* Sends up to `most` bytes as a frame. Returns how many. */
+static size_t send_frame(struct stream *stream, struct output *output, enum frame_type type,
+			 size_t most)
+{
+	unsigned char *at;
+	size_t room, got;
+	ssize_t spliced;
+	int there = 0;
+
+	if (!stream->is_pty && most >= SPLICE_LEAST &&
+	    ioctl(output->source.fd, FIONREAD, &there) == 0 && there >= SPLICE_LEAST) {
+		spliced = outbox_splice(stream->id, type, output->source.fd, most);
+		if (spliced > 0)
+			return (size_t)spliced;
+	}
+	room = outbox_data_room(&at);
+	got = room > 0 ? fill(stream, output, at, most < room ? most : room) : 0;
+	if (got > 0)
+		outbox_add_data(stream->id, type, got);
+	return got;
+}
+
 static bool send_output(struct stream *stream, unsigned which)
 {
 	struct output *output = &stream->outputs[which];
-	static unsigned char dropped[MAX_DATA];
-	unsigned char *at = dropped;
-	size_t most = sizeof dropped, got;
+	size_t most = MAX_DATA, got;
 
 	if (output->source.fd < 0 || !output->source.readable)
 		return false;
-	if (!stream->hung_up) {
-		most = output->credit > 0 ? link_data_room(&at) : 0;
-		if (most > output->credit)
-			most = (size_t)output->credit;
-		if (stream->pid == 0 && most > output->left)
-			most = output->left;
-	}
+	if (stream->hung_up)
+		return drop_output(stream, output);
+	if (most > output->credit)
+		most = (size_t)output->credit;
+	if (stream->pid == 0 && most > output->left)
+		most = output->left;
 	if (most == 0)
 		return false;
-	got = fill(stream, output, at, most);
-	if (got == 0)
-		return false;
-	if (!stream->hung_up) {
-		link_send_data(stream->id, which == 0 ? FRAME_STDOUT : FRAME_STDERR, got);
-		output->credit -= got;
-		output->left -= stream->pid == 0 ? got : 0;
-	}
-	return true;
+	got = send_frame(stream, output, which == 0 ? FRAME_STDOUT : FRAME_STDERR, most);
+	output->credit -= got;
+	output->left -= stream->pid == 0 ? got : 0;
+	return got > 0;
 }
 
 bool output_service(struct stream *stream)

@@ -15,14 +15,18 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "frame.h"
 #include "link.h"
 #include "stream.h"
 #include "user.h"
 
 /* Where a child tells its failure; the descriptors below it are the program's own. */
 enum { FAILURE_FD = 3 };
-/* Larger pipes than the kernel's 64 KiB cost fewer switches between program and agent. */
-enum { PIPE_SIZE = 256 << 10 };
+/*
+ * For output: the most that an ordinary user may have. A program that writes 300 MB runs at 0.83 of a plain
+ * virtio-serial port's speed with it, at 0.6 with 256 KiB, at 0.5 with the default of 64 KiB.
+ */
+enum { PIPE_SIZE = 1 << 20 };
 
 /* Both ends of what a program's three descriptors are connected to. */
 struct plumbing {
@@ -145,8 +149,9 @@ static bool open_pipe(struct plumbing *plumbing, int which)
 		return false;
 	plumbing->ours[which] = ends[ours];
 	plumbing->theirs[which] = ends[!ours];
-	/* The size is a wish: an ordinary user may have used up his share of it. */
-	fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE);
+	/* It is a wish: an ordinary user may have used up his share. */
+	if (which != 0)
+		fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE);
 	return fcntl(ends[ours], F_SETFL, O_NONBLOCK) == 0;
 }
 

@@ -9,17 +9,11 @@
 #include "agent.h"
 #include "dispatch.h"
 #include "loop.h"
+#include "outbox.h"
 #include "stream.h"
 
-enum {
-	/* Data frames wait until less than this is unsent. */
-	DATA_BACKLOG = 64 << 10,
-	/* For EXIT, CREDIT and HELLO, so that handling a frame never has to wait in the middle. */
-	CONTROL_RESERVE = 16 << 10,
-	CONTROL_FRAME = 1 << 10,
-	/* A port gives one 4 KiB page per read; frames are handled after this many bytes of them. */
-	READ_BURST = 128 << 10,
-};
+/* A port gives one 4 KiB page per read; frames are handled after this many bytes of them. */
+enum { READ_BURST = 128 << 10 };
 
 static struct source in_source = { .fd = -1 }, out_source = { .fd = -1 };
 static struct source *in = &in_source, *out = &out_source;
@@ -32,63 +26,12 @@ static bool ended;
 static bool over;
 static struct parser parser;
 
-static unsigned char unsent[DATA_BACKLOG + HEADER_SIZE + MAX_DATA + CONTROL_RESERVE];
-static size_t unsent_start, unsent_end;
-
-static unsigned char *unsent_room(size_t *room)
-{
-	if (unsent_start == unsent_end) {
-		unsent_start = unsent_end = 0;
-	} else if (unsent_start > 0 &&
-		   sizeof unsent - unsent_end < HEADER_SIZE + MAX_DATA + CONTROL_RESERVE) {
-		memmove(unsent, unsent + unsent_start, unsent_end - unsent_start);
-		unsent_end -= unsent_start;
-		unsent_start = 0;
-	}
-	*room = sizeof unsent - unsent_end;
-	return unsent + unsent_end;
-}
-
-size_t link_data_room(unsigned char **at)
-{
-	size_t room;
-
-	if (unsent_end - unsent_start >= DATA_BACKLOG)
-		return 0;
-	*at = unsent_room(&room) + HEADER_SIZE;
-	/* A port takes 32 KiB per write: header and payload make whole ones. */
-	return MAX_DATA - HEADER_SIZE;
-}
-
-void link_send_data(uint32_t stream, enum frame_type type, size_t length)
-{
-	put_header(unsent + unsent_end, stream, type, (uint32_t)length);
-	unsent_end += HEADER_SIZE + length;
-}
-
-bool link_control_room(void)
-{
-	size_t room;
-
-	unsent_room(&room);
-	return room >= CONTROL_FRAME;
-}
-
-static void send_control(uint32_t stream, enum frame_type type, const void *payload, size_t length)
-{
-	size_t room;
-	unsigned char *at = unsent_room(&room);
-
-	memcpy(at + HEADER_SIZE, payload, length);
-	link_send_data(stream, type, length);
-}
-
 void link_send_credit(uint32_t stream, uint32_t bytes)
 {
 	unsigned char payload[5] = { [4] = CHANNEL_STDIN };
 
 	put_u32(payload, bytes);
-	send_control(stream, FRAME_CREDIT, payload, sizeof payload);
+	outbox_add_control(stream, FRAME_CREDIT, payload, sizeof payload);
 }
 
 void link_send_exit(uint32_t stream, int kind, int value, const char *text)
@@ -98,7 +41,7 @@ void link_send_exit(uint32_t stream, int kind, int value, const char *text)
 
 	put_u32(payload + 4, (uint32_t)value);
 	memcpy(payload + 8, text, length);
-	send_control(stream, FRAME_EXIT, payload, 8 + length);
+	outbox_add_control(stream, FRAME_EXIT, payload, 8 + length);
 }
 
 static void send_hello(void)
@@ -111,7 +54,7 @@ static void send_hello(void)
 	uname(&name);
 	length = snprintf((char *)payload + 8, sizeof payload - 8, "vibe-agent %.64s %.64s %.64s",
 			  BUILD_ID, name.sysname, name.release);
-	send_control(0, FRAME_HELLO, payload, 8 + (size_t)length);
+	outbox_add_control(0, FRAME_HELLO, payload, 8 + (size_t)length);
 }
 
 /* Begins a connection: nothing of before is left, and the host is greeted. */
@@ -127,6 +70,8 @@ static void begin(void)
 bool link_open(int in_fd, int out_fd, bool port)
 {
 	is_port = port;
+	if (!outbox_open())
+		return false;
 	if (in_fd == out_fd)
 		out = in;
 	else if (!loop_watch(out, out_fd))
@@ -158,7 +103,7 @@ static void host_gone(void)
 {
 	if (is_port) {
 		/* Whoever opens the other end reads from the beginning. */
-		unsent_start = unsent_end = 0;
+		outbox_clear();
 		begin();
 	} else if (parser_mid_frame(&parser)) {
 		broken("it ended inside a frame");
@@ -170,7 +115,7 @@ static void host_gone(void)
 static void link_failed(const char *what)
 {
 	report("%s the host: errno %d", what, errno);
-	unsent_start = unsent_end = 0;
+	outbox_clear();
 	leave(is_port ? 0 : 1);
 }
 
@@ -198,7 +143,7 @@ static bool handle_frames(void)
 	struct frame frame;
 
 	while (!over) {
-		if (!link_control_room())
+		if (!outbox_control_room())
 			return false;
 		switch (parser_next(&parser, &frame, &why)) {
 		case PARSED_NOTHING:
@@ -257,22 +202,15 @@ bool link_flush(void)
 {
 	bool moved = false;
 
-	while (out->writable && unsent_start < unsent_end) {
-		ssize_t count = write(out->fd, unsent + unsent_start, unsent_end - unsent_start);
+	while (out->writable && !outbox_empty()) {
+		ssize_t count = outbox_write(out->fd);
 
-		if (count > 0) {
-			unsent_start += (size_t)count;
+		if (count > 0)
 			moved = true;
-		} else if (count == 0 || errno == EAGAIN) {
+		else if (count == 0 || errno == EAGAIN)
 			out->writable = false;
-		} else if (errno != EINTR) {
+		else if (errno != EINTR)
 			link_failed("cannot write to");
-		}
 	}
 	return moved;
-}
-
-bool link_idle(void)
-{
-	return unsent_start == unsent_end;
 }

@@ -11,6 +11,7 @@
 
 #include "agent.h"
 #include "link.h"
+#include "outbox.h"
 #include "stream.h"
 
 /* Programs have HANGUP_GRACE_MS to end, then their EXIT frames this long to leave. */
@@ -131,7 +132,7 @@ int loop_run(void)
 {
 	bool moved = true;
 
-	while (!stopping || ((streams_programs() > 0 || !link_idle()) && loop_now() < leave_at)) {
+	while (!stopping || ((streams_programs() > 0 || !outbox_empty()) && loop_now() < leave_at)) {
 		struct epoll_event events[64];
 		int64_t deadline = streams_deadline();
 		int timeout, count;

@@ -10,6 +10,7 @@
 #include "channel.h"
 #include "frame.h"
 #include "link.h"
+#include "outbox.h"
 
 static struct stream **streams;
 static size_t count, capacity;
@@ -184,7 +185,7 @@ static bool say_exit(struct stream *stream)
 	/* Work that ends with the agent, as powering off does, has not failed. */
 	if (stream->id == 0 || (!stream->is_program && WIFSIGNALED(status) && loop_stopping()))
 		return true;
-	if (!link_control_room())
+	if (!outbox_control_room())
 		return false;
 	if (read(stream->failure_fd, &failure, sizeof failure) == sizeof failure)
 		link_send_exit(stream->id, EXIT_FAILED, failure.error, failure.what);

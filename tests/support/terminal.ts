@@ -73,16 +73,19 @@ export class TestTerminal implements Disposable {
    *
    * @throws with the screen if the program ends or `seconds` pass first.
    */
-  async waitFor(pattern: RegExp, seconds = 120): Promise<RegExpMatchArray> {
+  async waitFor(pattern: RegExp, seconds = 60): Promise<RegExpMatchArray> {
     const deadline = Promise.withResolvers<"late">();
     const timer = setTimeout(() => deadline.resolve("late"), seconds * 1000);
     try {
       for (;;) {
+        const ended = this.#ended;
+        // What came last is on the screen when this returns.
+        if (ended) await new Promise<void>((resolve) => this.#screen.write("", resolve));
         const match = this.text.match(pattern);
         if (match) return match;
-        const ended = this.#ended;
-        const what = await Promise.race([this.#changed.promise, deadline.promise]);
-        if (what === "late" || ended) {
+        const late = !ended &&
+          await Promise.race([this.#changed.promise, deadline.promise]) === "late";
+        if (late || ended) {
           const why = ended ? "the program ended" : `${seconds} seconds passed`;
           throw new Error(`${why} before ${pattern} was on the screen:\n${this.text}`);
         }

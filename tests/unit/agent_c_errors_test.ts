@@ -27,7 +27,7 @@ const BROKEN: [string, Uint8Array, RegExp][] = [
     join(
       hello(),
       exec(1, { argv: ["sleep", "1000"], stdin: true }),
-      ...Array.from({ length: 16 }, () => encodeFrame(1, FrameType.stdin, new Uint8Array(65536))),
+      ...Array.from({ length: 64 }, () => encodeFrame(1, FrameType.stdin, new Uint8Array(65536))),
     ),
     /beyond its credit/,
   ],

@@ -41,7 +41,7 @@ Deno.test("a full disk while the VM's disk is made: an error, and nothing half d
 Deno.test("the root directory and the home directory are refused", async () => {
   await using project = await Project.create();
   const { code, stderr } = await project.vibe(["run", "true"], { env: { HOME: project.dir } });
-  strictEqual(code, 125);
+  strictEqual(code, 2);
   match(stderr, /home directory/);
   match(stderr, /--no-default-mounts/);
   // What is shared on purpose is shared.
@@ -63,7 +63,7 @@ Deno.test("mounts that cannot be are refused before anything starts", async () =
   ];
   for (const [spec, message] of cases) {
     const { code, stderr, stdout } = await project.vibe(["--mount", spec, "run", "true"]);
-    deepStrictEqual([code, stdout], [125, ""], spec);
+    deepStrictEqual([code, stdout], [2, ""], spec);
     match(stderr, message);
   }
 });

@@ -29,6 +29,7 @@ echo LANG=C.UTF-8 >"$root/etc/default/locale"
 
 # Nobody is there to answer what a package asks; and anyone may ping.
 echo debconf debconf/frontend select Noninteractive | chroot "$root" debconf-set-selections
+mkdir -p "$root/etc/sysctl.d"
 echo 'net.ipv4.ping_group_range = 0 2147483647' >"$root/etc/sysctl.d/vibe.conf"
 
 cat >"$root/root/.profile" <<'END'
@@ -51,7 +52,7 @@ shopt -s histappend checkwinsize
 alias ls='ls --color=auto' grep='grep --color=auto' ll='ls -l'
 END
 
-[ -d "$root/etc/systemd" ] || exit 0
+[ -x "$root/usr/bin/systemctl" ] || exit 0
 etc=$root/etc/systemd
 
 # The agent sets the network up before systemd runs and says so on the kernel's command line

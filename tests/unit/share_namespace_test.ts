@@ -1,0 +1,237 @@
+/** The tree of shares in a real mount namespace, looked at from where virtiofsd would be. */
+
+import { deepStrictEqual as assertEquals, ok as assert, rejects } from "node:assert/strict";
+import type { VibeError } from "../../lib/errors.ts";
+import { keepGuards } from "../../lib/share/keeper.ts";
+import { ShareNamespace } from "../../lib/share/namespace.ts";
+import { startFailure } from "../../lib/share/userns.ts";
+import { namespaceTest, shareOf } from "./share_support.ts";
+
+/** For scripts: says whether a command worked. */
+const TRY = `try() { if "$@" >/dev/null 2>&1; then echo "did $*"; else echo "no $*"; fi; }\n`;
+
+namespaceTest("shares: read-only ones and guards hold", async (place) => {
+  await place.make({
+    "p/.git/config": "c",
+    "p/.git/hooks/pre-commit": "h",
+    "p/.git/HEAD": "h",
+    "p/.vibe/disk": "secret",
+    "p/secret": "secret",
+    "ro/file": "r",
+  });
+  const share = shareOf(`${place.dir}/p`, {
+    guards: [
+      { path: ".vibe", rule: "hide" },
+      { path: "secret", rule: "hide" },
+      { path: ".git", rule: "pin" },
+      { path: ".git/config", rule: "read-only" },
+      { path: ".git/hooks", rule: "read-only" },
+    ],
+  });
+  const readOnly = shareOf(`${place.dir}/ro`, { name: "r", readOnly: true });
+  const said = await place.inTree(
+    [share, readOnly],
+    TRY + `
+    try touch new; try mkdir new
+    try touch r/new; try rm r/file; try mount -o remount,rw,bind r/none
+    try touch s/new; try touch s/.git/index.lock; try mv s/.git/HEAD s/.git/HEAD2
+    try sh -c 'echo x >>s/.git/config'; try mv s/.git/config s/.git/c; try rm s/.git/config
+    try touch s/.git/hooks/post-commit; try rm s/.git/hooks/pre-commit
+    try mv s/.git/hooks s/.git/h; try mv s/.git s/g; try rm -rf s/.git/hooks
+    try rmdir s/.vibe; try mv s/.vibe s/v; try touch s/.vibe/x
+    echo "vibe: $(ls -A s/.vibe)"; echo "secret: $(cat s/secret)"; try sh -c 'echo x >s/secret'
+    cat s/.git/config s/.git/hooks/pre-commit; echo`,
+  );
+  assertEquals(said, [
+    "no touch new",
+    "no mkdir new",
+    "no touch r/new",
+    "no rm r/file",
+    "no mount -o remount,rw,bind r/none",
+    "did touch s/new",
+    "did touch s/.git/index.lock",
+    "did mv s/.git/HEAD s/.git/HEAD2",
+    "no sh -c echo x >>s/.git/config",
+    "no mv s/.git/config s/.git/c",
+    "no rm s/.git/config",
+    "no touch s/.git/hooks/post-commit",
+    "no rm s/.git/hooks/pre-commit",
+    "no mv s/.git/hooks s/.git/h",
+    "no mv s/.git s/g",
+    "no rm -rf s/.git/hooks",
+    "no rmdir s/.vibe",
+    "no mv s/.vibe s/v",
+    "no touch s/.vibe/x",
+    "vibe: ",
+    "secret: ",
+    "no sh -c echo x >s/secret",
+    "ch",
+  ]);
+  assertEquals((await Deno.stat(`${place.dir}/p/new`)).uid, place.as.uid);
+  assertEquals([...Deno.readDirSync(`${place.dir}/rt`)], []);
+});
+
+namespaceTest("shares: any name, of directories and of files", async (place) => {
+  const names = [
+    "-leading dash",
+    "comma,equals=UUID=x",
+    "quote\"s'and`s$(id)",
+    "new\nline ",
+    "back\\slash \\040",
+    "colon:hash#tab\t",
+    "snow☃\u00a0ümlaut",
+    "gone (deleted)",
+    "none",
+  ];
+  await place.make(Object.fromEntries(names.flatMap((name) => [
+    [`in/${name}/${name}/text`, name],
+    [`files/${name}`, name],
+  ])));
+  const shares = names.flatMap((name, index) => [
+    shareOf(`${place.dir}/in/${name}`, {
+      name: `d${index}`,
+      guards: [{ path: name, rule: "pin" }, { path: `${name}/text`, rule: "read-only" }],
+    }),
+    shareOf(`${place.dir}/files/${name}`, { name: `f${index}`, readOnly: true }),
+  ]);
+  const said = await place.inTree(
+    shares,
+    TRY + `for d in d*; do cat "$d"/*/text && echo; try sh -c "echo >$d/*/text"; done
+    for f in f*; do cat "$f" && echo; try sh -c "echo >$f"; done`,
+  );
+  const expected = ["d", "f"].flatMap((kind) =>
+    names.flatMap((name, index) => [
+      ...name.split("\n"),
+      kind === "d" ? `no sh -c echo >d${index}/*/text` : `no sh -c echo >f${index}`,
+    ])
+  );
+  assertEquals(said, expected);
+});
+
+namespaceTest("shares: a symbolic link is not followed", async (place) => {
+  await place.make({ "p/sub/hooks/x": "", "outside/hooks/secret": "", "outside/file": "" });
+  await Deno.symlink(`${place.dir}/outside`, `${place.dir}/p/link`);
+  await Deno.symlink(`${place.dir}/outside/file`, `${place.dir}/p/file`);
+  const guarded = (path: string) =>
+    shareOf(`${place.dir}/p`, { guards: [{ path, rule: "read-only" }] });
+  for (
+    const share of [
+      guarded("link"),
+      guarded("link/hooks"),
+      guarded("file"),
+      guarded("none"),
+      shareOf(`${place.dir}/p/link`),
+    ]
+  ) {
+    await rejects(place.inTree([share], "echo ran"), { code: "SHARE_SOURCE" });
+  }
+});
+
+namespaceTest("shares: a link that comes after the look is noticed", async (place) => {
+  await place.make({ "a/hooks/x": "", "b/hooks/x": "", "outside/hooks/secret": "" });
+  const swap = (path: string) => [
+    ...["sh", "-c", `mv "$1" "$1.old"; ln -s "$2" "$1"; shift 2; exec "$@"`, "sh"],
+    ...[`${place.dir}/${path}`, `${place.dir}/outside`, ...place.as.launcher],
+  ];
+  const share = (path: string) =>
+    shareOf(`${place.dir}/${path}`, { guards: [{ path: "hooks", rule: "read-only" }] });
+  const ran = `touch ${place.dir}/ran`;
+  await rejects(place.inTree([share("a")], ran, swap("a/hooks")), { code: "SHARE_CHANGED" });
+  await rejects(place.inTree([share("b")], ran, swap("b")), { code: "SHARE_CHANGED" });
+  await rejects(Deno.stat(`${place.dir}/ran`), Deno.errors.NotFound);
+});
+
+namespaceTest("shares: a guard that the host took away comes back", async (place) => {
+  await place.make({ "p/.git/config": "old", "p/.git/hooks/x": "", "one": "old", "rt/x": "" });
+  const shares = [
+    shareOf(`${place.dir}/p`, {
+      guards: [{ path: ".git", rule: "pin" }, { path: ".git/config", rule: "read-only" }],
+    }),
+    shareOf(`${place.dir}/one`, { name: "one" }),
+  ];
+  // As virtiofsd does: it looks from another namespace, to which mounts must spread.
+  const look = `echo ready >&2; read -r _ <"${place.dir}/fifo"; cd shares/tree || exit
+    cat s/.git/config one; echo x >s/.git/config; cat s/.git/config`;
+  await new Deno.Command("mkfifo", { args: ["-m", "666", `${place.dir}/fifo`] }).output();
+  await using namespace = await ShareNamespace.start({
+    shares,
+    runtimeDir: `${place.dir}/rt`,
+    command: ["unshare", "-m", "--propagation", "slave", "--", "sh", "-c", look],
+    ready: "ready",
+    launcher: place.as.launcher,
+  });
+  const restored: string[] = [];
+  const all = Promise.withResolvers<void>();
+  await using _keeper = keepGuards(namespace, shares, {
+    restored: (paths) => {
+      restored.push(...paths);
+      if (restored.length === 2) all.resolve();
+    },
+    lost: all.reject,
+  });
+  for (const path of ["p/.git/config", "one"]) {
+    await place.make({ [`${path}.lock`]: "new\n" });
+    await Deno.rename(`${place.dir}/${path}.lock`, `${place.dir}/${path}`);
+  }
+  await all.promise;
+  assertEquals(restored.toSorted(), [`${place.dir}/one`, `${place.dir}/p/.git/config`]);
+  await Deno.writeTextFile(`${place.dir}/fifo`, "go\n");
+  const said = (await namespace.exited).split("\n").slice(1);
+  assertEquals(said.map((line) => line.replace(/.*: /, "")), [
+    ...["new", "new"],
+    ...["Read-only file system", "new"],
+  ]);
+});
+
+namespaceTest("shares: a killed supervisor leaves nothing behind", async (place) => {
+  await place.make({ "p/x": "", "rt/x": "", "lock": "" });
+  await Deno.chmod(`${place.dir}/lock`, 0o666);
+  const config = {
+    shares: [shareOf(`${place.dir}/p`)],
+    runtimeDir: `${place.dir}/rt`,
+    command: ["flock", "-F", `${place.dir}/lock`, "sh", "-c", "echo ready >&2; exec sleep 1000"],
+    ready: "ready",
+    launcher: place.as.launcher,
+  };
+  const module = new URL("../../lib/share/namespace.ts", import.meta.url).href;
+  const supervisor = new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      `const { ShareNamespace } = await import(${JSON.stringify(module)});
+      await ShareNamespace.start(${JSON.stringify(config)});
+      console.log("running");`,
+    ],
+    stdout: "piped",
+  }).spawn();
+  const { value } = await supervisor.stdout.getReader().read();
+  assertEquals(new TextDecoder().decode(value), "running\n");
+  supervisor.kill("SIGKILL");
+  await supervisor.status;
+  // The kernel gives the lock when the last holder is gone, and not before.
+  using file = await Deno.open(`${place.dir}/lock`);
+  await file.lock(true);
+});
+
+Deno.test("shares: what keeps namespaces away is said, with the remedy", async () => {
+  const settings = (set: Record<string, string>) => (name: string) =>
+    Promise.resolve(set[name] ?? null);
+  const denied = "unshare: unshare failed: Operation not permitted\n";
+  const cases: [stderr: string, uid: number, set: Record<string, string>, RegExp][] = [
+    [denied, 1000, { "kernel.unprivileged_userns_clone": "0\n" }, /userns_clone=1/],
+    ["unshare: unshare failed: No space left on device", 1000, {
+      "user.max_user_namespaces": "0\n",
+    }, /max_user_namespaces=15000/],
+    ["mount: /x: permission denied.\n       dmesg(1) may have more", 1000, {
+      "kernel.apparmor_restrict_unprivileged_userns": "1\n",
+    }, /apparmor_restrict_unprivileged_userns=0/],
+    [denied, 1000, {}, /run vibe as root/],
+  ];
+  for (const [stderr, uid, set, hint] of cases) {
+    const error = await startFailure(stderr, uid, settings(set));
+    assertEquals(error.code, "SHARE_NEEDS_USERNS");
+    assert(hint.test(error.hint!), error.hint);
+    assert(!error.message.includes("dmesg"));
+  }
+  const asRoot: VibeError = await startFailure(denied, 0, settings({}));
+  assertEquals([asRoot.code, /CAP_SYS_ADMIN/.test(asRoot.hint!)], ["SHARE_FAILED", true]);
+});
