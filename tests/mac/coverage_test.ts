@@ -13,7 +13,7 @@ async function tool(argv: string[], env: Record<string, string> = {}): Promise<s
   return stdout;
 }
 
-/** `file: text` of each line that was never executed, by llvm-cov's lcov report. */
+/** `file: text` of each line with a statement that was never executed, by llvm-cov's lcov report. */
 async function linesNotRun(report: string): Promise<string[]> {
   const found: string[] = [];
   for (const record of report.split("end_of_record\n")) {
@@ -21,7 +21,8 @@ async function linesNotRun(report: string): Promise<string[]> {
     if (!path?.startsWith(`${DYLIB_SOURCE}/`) || path.includes("/sdk/")) continue;
     const lines = (await Deno.readTextFile(path)).split("\n");
     for (const [, number] of record.matchAll(/^DA:(\d+),0$/gm)) {
-      found.push(`${path.split("/").pop()}: ${lines[Number(number) - 1].trim()}`);
+      const line = lines[Number(number) - 1].trim();
+      if (/\w.*;/.test(line)) found.push(`${path.split("/").pop()}: ${line}`);
     }
   }
   return found.sort();

@@ -21,6 +21,7 @@ export const DEBIAN_PACKAGES: { name: string; file: string; why: string }[] = [
     file: SANITIZER_RUNTIME,
     why: "sanitizers and coverage",
   },
+  { name: "shellcheck", file: "/usr/bin/shellcheck", why: "reads the build script" },
   { name: "qemu-user", file: "/usr/bin/qemu-aarch64", why: "runs the arm64 slice" },
   {
     name: "libc6-dev-arm64-cross",
@@ -59,4 +60,17 @@ export async function macDeno(): Promise<string> {
   const unpacked = await run(["tar", "-xzf", `${dir}/${packed.stdout.trim()}`, "-C", dir]);
   if (!unpacked.success) throw new Error(`Cannot unpack ${spec}:\n${unpacked.stderr}`);
   return path;
+}
+
+if (import.meta.main) {
+  const missing = await missingPackages();
+  if (missing.length > 0) {
+    const sudo = Deno.uid() === 0 ? [] : ["sudo"];
+    const install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", ...missing];
+    for (const words of [["apt-get", "update", "-q"], install]) {
+      const [program, ...args] = [...sudo, "env", "DEBIAN_FRONTEND=noninteractive", ...words];
+      const { success } = await new Deno.Command(program, { args }).spawn().status;
+      if (!success) Deno.exit(1);
+    }
+  }
 }
