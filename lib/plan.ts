@@ -23,8 +23,8 @@ export interface VmPlan {
   network: VmConfig["network"];
   /** How Git's own files in the project are shared. */
   git: GitMode;
-  /** What no mount can guard, and so is watched. */
-  gitWatch: GitWatch;
+  /** What no mount can guard, and so is watched; null if the project is not shared. */
+  gitWatch: GitWatch | null;
   /** The repositories in the project before the VM started. */
   repositories: Repository[];
   mounts: PlannedMount[];

@@ -3,7 +3,6 @@
 import { printable, VibeError } from "../errors.ts";
 import type { InstancePaths } from "../paths.ts";
 import type { PlannedMount, VmPlan } from "../plan.ts";
-import type { GitWatch } from "../share/git_guard.ts";
 import { scanRepositories } from "../share/git_scan.ts";
 import { GuardSet } from "../share/guard_set.ts";
 import { mountSource, type MountSpec, parseMounts } from "../share/mount_spec.ts";
@@ -16,8 +15,6 @@ export type PlannedShares = Pick<
   VmPlan,
   "mounts" | "mountSpecs" | "defaultMounts" | "git" | "gitWatch" | "repositories" | "workdir"
 >;
-
-const NOTHING_WATCHED: GitWatch = { absent: [], settings: [], repositories: [], submodules: [] };
 
 /**
  * The shares that options ask for.
@@ -47,7 +44,7 @@ export async function planShares(
     mountSpecs,
     defaultMounts,
     git,
-    gitWatch: project?.watch ?? NOTHING_WATCHED,
+    gitWatch: project?.watch ?? null,
     repositories: project?.repositories ?? [],
     workdir: project ? mounts[0].guestPath : null,
   };

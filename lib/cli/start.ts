@@ -12,7 +12,6 @@ import {
 } from "../instance/attach.ts";
 import type { VmInfo } from "../instance/control.ts";
 import { type InstancePaths, instancePaths } from "../paths.ts";
-import { makePlan } from "./make_plan.ts";
 import type { VmOptions } from "./options.ts";
 import { printError } from "./output.ts";
 
@@ -70,6 +69,8 @@ async function startFresh(
   progress: Progress,
   events: Parameters<typeof attachOrStart>[2],
 ): Promise<Attachment> {
+  // Loaded only now: a VM that runs already needs none of it.
+  const { makePlan } = await import("./make_plan.ts");
   // Outside the lock: it may take minutes, and another command may do it at the same time.
   const plan = await makePlan(paths, options, progress, events.note);
   progress.step("Starting");

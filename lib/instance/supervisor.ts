@@ -54,12 +54,7 @@ export class Supervisor {
   /** Serves `listener` and runs the VM until its end. Closes the listener. */
   async run(listener: Deno.UnixListener): Promise<void> {
     this.#accept(listener);
-    const paths = instancePaths(this.#plan.project);
-    const git = watchGit(
-      this.#plan.gitWatch,
-      paths.quarantine,
-      ({ message }) => this.#note(message),
-    );
+    const git = this.#watchGit();
     this.#boot().catch((error) => this.#fail(error));
     const end = await this.#end.promise;
     this.#setState("stopping");
@@ -70,7 +65,7 @@ export class Supervisor {
     if (end.why === "idle") await this.#stop();
     await this.#vm?.kill();
     // It looks once more, now that the guest is gone.
-    await git[Symbol.asyncDispose]();
+    await git?.[Symbol.asyncDispose]();
     await this.#tellEnd(end);
   }
 
@@ -111,6 +106,13 @@ export class Supervisor {
     this.#hub.removeClient(client);
     this.#clients.delete(client);
     if (this.#clients.size === 0) this.#end.resolve({ why: "idle" });
+  }
+
+  /** What mounts cannot guard in the project's Git directories. */
+  #watchGit(): AsyncDisposable | null {
+    const { gitWatch, project } = this.#plan;
+    const { quarantine } = instancePaths(project);
+    return gitWatch && watchGit(gitWatch, quarantine, ({ message }) => this.#note(message));
   }
 
   /** Boots the guest up to its agent; once more if emulation made its kernel panic. */

@@ -16,8 +16,12 @@ export interface GitDirGuards {
   settings: Set<string>;
   /** The Git directories that were guarded, absolute. */
   gitDirs: Set<string>;
+  /** True if the guest may write to these Git directories at all. */
+  writable: boolean;
   /** Told of what cannot be guarded, by its path below the share. */
   problem(path: string, why: string): void;
+  /** Makes what is at an absolute path read-only, in whichever share it is. */
+  protectAnywhere(path: string): void;
   /** True if the linked worktree with this `.git` file (absolute) can be used in the guest. */
   usable(gitFile: string, isRelative: boolean): boolean;
 }
@@ -38,7 +42,9 @@ export function guardGitDir(to: GitDirGuards, path: string): void {
   const at = (name: string) => path === "" ? name : `${path}/${name}`;
   for (const name of ["config", "config.worktree", "commondir"]) guardFile(to, at(name));
   // Git makes one with samples in it, but can do without; then the guest could make it.
-  if (guards.kind(at("hooks")) === "missing") makeDirectory(join(guards.root, at("hooks")));
+  if (to.writable && guards.kind(at("hooks")) === "missing") {
+    makeDirectory(join(guards.root, at("hooks")));
+  }
   guardHooks(to, at("hooks"));
   guardModules(to, at("modules"));
   guardWorktrees(to, at("worktrees"));
@@ -68,8 +74,7 @@ export function guardHooks(to: GitDirGuards, path: string): void {
   for (const entry of Deno.readDirSync(directory)) {
     if (!entry.isSymlink) continue;
     const target = realPath(`${directory}/${entry.name}`);
-    const inside = target && guards.below(target);
-    if (inside) guards.protect(inside, "read-only");
+    if (target) to.protectAnywhere(target);
   }
 }
 

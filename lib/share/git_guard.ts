@@ -107,7 +107,7 @@ class Finder {
     this.#strict = false;
     // Submodules may have submodules: the map grows while it is walked through.
     for (const [gitDir, workTree] of this.#workTrees) await this.#guardLinks(gitDir, workTree);
-    if (this.#mode === "guard") await this.#guardConfigured();
+    await this.#guardConfigured();
     if (!scan.complete) {
       this.#warnings.add(
         "This project has very many directories: Git repositories deep inside are not guarded.",
@@ -140,9 +140,11 @@ class Finder {
     if (kind === "link") project.problem(git, "it is a symbolic link");
     if (kind !== "directory" && kind !== "file") return;
     this.#guarded.add(join(this.#project, git));
-    if (this.#mode === "hide") project.guards.protect(git, "hide");
-    else if (this.#mode === "ro" || kind === "file") guardFile(project, git);
+    // Whatever the guest sees of it: what hooks and settings lead to may be elsewhere.
+    if (kind === "file") guardFile(project, git);
     else guardGitDir(project, git);
+    if (this.#mode === "hide") project.guards.protect(git, "hide");
+    if (this.#mode === "ro") project.guards.protect(git, "read-only");
     const gitDir = kind === "directory"
       ? join(this.#project, git)
       : this.#elsewhere(path, join(this.#project, git));
@@ -156,7 +158,7 @@ class Finder {
     const gitDir = target && realPath(resolve(dirname(gitFile), target));
     const inside = gitDir && project.guards.below(gitDir);
     if (!gitDir || !inside) return path === "" ? this.#linkedWorktree() : null;
-    if (this.#mode !== "guard" || this.#gitDirs.has(gitDir)) return gitDir;
+    if (this.#gitDirs.has(gitDir)) return gitDir;
     if (project.guards.kind(`${inside}/commondir`) === "file") guardWorktreeDir(project, inside);
     else if (project.guards.kind(`${inside}/HEAD`) === "file") guardGitDir(project, inside);
     return gitDir;
@@ -170,12 +172,11 @@ class Finder {
       );
       return null;
     }
+    const { common: source, guestPath } = worktree;
+    guardGitDir(this.#addTarget(new GuardSet(source)), "");
+    const readOnly = this.#mode === "ro";
     if (this.#mode !== "hide") {
-      const { common: source, guestPath } = worktree;
-      const readOnly = this.#mode === "ro";
       this.#shares.push({ name: "git", source, guestPath, readOnly, guards: [] });
-      const common = this.#addTarget(new GuardSet(source));
-      if (!readOnly) guardGitDir(common, "");
     }
     return worktree.own;
   }
@@ -223,6 +224,9 @@ class Finder {
       absent: this.#absent,
       settings: this.#settings,
       gitDirs: this.#gitDirs,
+      writable: this.#mode === "guard",
+      protectAnywhere: (path) =>
+        this.#guardNamed(path, (to, inside) => to.guards.protect(inside, "read-only")),
       problem: (path, why) => this.#problem(join(guards.root, path), why),
       usable: (gitFile, isRelative) => this.#usable(gitFile, isRelative),
     };

@@ -11,6 +11,8 @@ const ORDINARY_UID = 64321;
 export interface Identity {
   name: string;
   uid: number;
+  /** Words that make a command theirs. */
+  change: string[];
   launcher: string[];
 }
 
@@ -29,7 +31,8 @@ export interface Place {
 
 function identities(): Identity[] {
   const uid = Deno.uid()!;
-  const own = { name: uid === 0 ? "root" : "an ordinary user", uid, launcher: namespaceLauncher() };
+  const name = uid === 0 ? "root" : "an ordinary user";
+  const own = { name, uid, change: [], launcher: namespaceLauncher() };
   if (uid !== 0) {
     console.log("(not root: what root's namespace does is not tested in this run)");
     return [own];
@@ -37,7 +40,7 @@ function identities(): Identity[] {
   const id = `${ORDINARY_UID}`;
   const change = ["setpriv", "--reuid", id, "--regid", id, "--clear-groups", "--"];
   const launcher = [...change, ...namespaceLauncher(ORDINARY_UID)];
-  return [own, { name: "an ordinary user", uid: ORDINARY_UID, launcher }];
+  return [own, { name: "an ordinary user", uid: ORDINARY_UID, change, launcher }];
 }
 
 /** A test that runs once per identity. Namespaces are Linux's: elsewhere it says so. */
@@ -96,7 +99,8 @@ class TestPlace implements Place {
     await using namespace = await ShareNamespace.start({
       shares,
       runtimeDir,
-      command: ["sh", "-c", probe],
+      // Without it nobody mounts: a guest can only ask for files.
+      command: ["setpriv", "--bounding-set", "-sys_admin", "--", "sh", "-c", probe],
       ready: "the end",
       launcher,
     });
