@@ -6,12 +6,12 @@
 
 import { match, ok, strictEqual } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { makePlan } from "../../lib/cli/make_plan.ts";
 import type { Driver } from "../../lib/driver/driver.ts";
 import { vzDriver } from "../../lib/driver/vz.ts";
-import { readyImage } from "../../lib/image/ready.ts";
 import { makeRuntime, removeRuntime, vmRuntime } from "../../lib/instance/runtime.ts";
 import { Supervisor } from "../../lib/instance/supervisor.ts";
-import type { VmPlan } from "../../lib/plan.ts";
+import { instancePaths } from "../../lib/paths.ts";
 import { run } from "../../lib/process.ts";
 import { silentProgress } from "../../lib/progress.ts";
 import { TestTerminal } from "../support/terminal.ts";
@@ -33,34 +33,12 @@ class VzSupervisor implements AsyncDisposable {
       VIBE_DOUBLE_GUEST: `exec '${Deno.execPath()}' run -A '${GUEST}'`,
     };
     for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
-    const options = { yes: true, progress: silentProgress };
-    const { base, kernel, initrd } = await readyImage("default", options);
     await Deno.mkdir(project.path(".vibe"));
+    const paths = instancePaths(project.dir);
+    const plan = await makePlan(paths, { yes: true, git: "rw" }, silentProgress, () => {});
     const disk = project.path("../disk.raw");
-    const copied = await run(["cp", "--sparse=always", "--reflink=auto", base.disk, disk]);
+    const copied = await run(["cp", "--sparse=always", "--reflink=auto", plan.base.disk, disk]);
     if (!copied.success) throw new Error(copied.stderr);
-    const plan: VmPlan = {
-      project: project.dir,
-      image: "default",
-      base: { id: base.id, disk: base.disk },
-      kernel,
-      initrd,
-      cpus: 2,
-      memoryMiB: 1024,
-      network: "nat",
-      git: "rw",
-      mounts: [{
-        name: "project",
-        source: project.dir,
-        readOnly: false,
-        guards: [],
-        guestPath: "/root/project",
-      }],
-      mountSpecs: [],
-      defaultMounts: true,
-      workdir: "/root/project",
-      watchedGitDirs: [],
-    };
     const runtime = await vmRuntime(project.dir);
     await makeRuntime(runtime);
     const listener = Deno.listen({ transport: "unix", path: runtime.socket });

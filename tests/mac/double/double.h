@@ -41,6 +41,7 @@ void double_may_raise(void);
 @end
 
 BOOL vibe_test_is_on_queue(dispatch_queue_t queue);
+void vibe_test_count_threads(int change);
 
 /** Starts the guest in a process group of its own; -1 if that fails. */
 pid_t guest_start(VZVirtualMachineConfiguration *configuration);

@@ -68,8 +68,7 @@ struct watch {
   void (^ended)(int);
 };
 
-static void *watch(void *argument) {
-  struct watch *watch = argument;
+static void wait_for_guest(struct watch *watch) {
   int status = 0;
   waitpid(watch->guest, &status, 0);
   void (^ended)(int) = watch->ended;
@@ -79,6 +78,11 @@ static void *watch(void *argument) {
   watch->queue = nil;
   watch->ended = nil;
   free(watch);
+}
+
+static void *watch(void *argument) {
+  wait_for_guest(argument);
+  vibe_test_count_threads(-1);
   return NULL;
 }
 
@@ -87,6 +91,7 @@ void guest_watch(pid_t guest, dispatch_queue_t queue, void (^ended)(int)) {
   argument->guest = guest;
   argument->queue = queue;
   argument->ended = ended;
+  vibe_test_count_threads(1);
   pthread_t thread;
   if (pthread_create(&thread, NULL, watch, argument)) abort();
   pthread_detach(thread);

@@ -8,7 +8,7 @@
 #include "vibe_vz.h"
 
 int64_t vibe_test_live_objects(int32_t report);
-int32_t vibe_test_wait_for_queues(int32_t seconds);
+int32_t vibe_test_wait_for_threads(int32_t seconds);
 
 static void expect(int condition, const char *what, const char *seen) {
   if (condition) return;
@@ -70,11 +70,11 @@ int main(int argc, char **argv) {
   expect(vibe_vz_next_event(1, 10) == NULL, "timeout", NULL);
   expect(vibe_vz_close(1) == 0 && vibe_vz_close(1) == -1, "close", NULL);
 
-  const int queues = vibe_test_wait_for_queues(20);
+  const int threads = vibe_test_wait_for_threads(20);
   // The bridge keeps its table of machines.
   if (vibe_test_live_objects(0) != 1) vibe_test_live_objects(1);
   expect(vibe_test_live_objects(0) == 1, "more than the table is alive", NULL);
-  expect(queues == 0, "a queue is still there", NULL);
+  expect(threads == 0, "a thread is still there", NULL);
   close(console);
   close(listener);
   unlink(saved);

@@ -28,26 +28,26 @@ struct queue {
 
 static _Thread_local struct queue *current_queue;
 
-/** How many queues there are, for tests that wait until all is let go. */
-static int queue_count;
+/** How many threads may hold objects, for tests that wait until all is let go. */
+static int thread_count;
 static pthread_mutex_t count_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t count_changed = PTHREAD_COND_INITIALIZER;
 
-static void count_queues(int change) {
+void vibe_test_count_threads(int change) {
   pthread_mutex_lock(&count_lock);
-  queue_count += change;
+  thread_count += change;
   pthread_cond_broadcast(&count_changed);
   pthread_mutex_unlock(&count_lock);
 }
 
-/** Waits until no queue is left, at most some seconds. Answers how many are. */
-__attribute__((visibility("default"))) int32_t vibe_test_wait_for_queues(int32_t seconds) {
+/** Waits until no thread is left, at most some seconds. Answers how many are. */
+__attribute__((visibility("default"))) int32_t vibe_test_wait_for_threads(int32_t seconds) {
   struct timespec deadline;
   clock_gettime(CLOCK_REALTIME, &deadline);
   deadline.tv_sec += seconds;
   pthread_mutex_lock(&count_lock);
-  while (queue_count && !pthread_cond_timedwait(&count_changed, &count_lock, &deadline)) continue;
-  int left = queue_count;
+  while (thread_count && !pthread_cond_timedwait(&count_changed, &count_lock, &deadline)) continue;
+  int left = thread_count;
   pthread_mutex_unlock(&count_lock);
   return left;
 }
@@ -76,7 +76,7 @@ static void *run(void *argument) {
   pthread_cond_destroy(&queue->changed);
   pthread_mutex_destroy(&queue->lock);
   free(queue);
-  count_queues(-1);
+  vibe_test_count_threads(-1);
   return NULL;
 }
 
@@ -95,7 +95,7 @@ dispatch_queue_t dispatch_queue_create(const char *label, dispatch_queue_attr_t 
   OS_dispatch_queue *object = [[OS_dispatch_queue alloc] init];
   struct queue *queue = object->_queue = calloc(1, sizeof *queue);
   queue->last = &queue->first;
-  count_queues(1);
+  vibe_test_count_threads(1);
   pthread_mutex_init(&queue->lock, NULL);
   pthread_cond_init(&queue->changed, NULL);
   pthread_t thread;
