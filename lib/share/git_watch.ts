@@ -157,7 +157,7 @@ class Watcher {
   #tell(kind: GitViolation["kind"], path: string, movedTo: string | null, message: string): void {
     const said = printable(message, 1000);
     // What stays in place would be told again at every look.
-    if (movedTo === null && this.#reported.has(said)) return;
+    if (movedTo === null && kind !== "changed" && this.#reported.has(said)) return;
     this.#reported.add(said);
     this.#report({ kind, path, movedTo, message: said });
   }

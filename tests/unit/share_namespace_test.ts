@@ -4,6 +4,7 @@ import { deepStrictEqual as assertEquals, ok as assert, rejects } from "node:ass
 import type { VibeError } from "../../lib/errors.ts";
 import { keepGuards } from "../../lib/share/keeper.ts";
 import { ShareNamespace } from "../../lib/share/namespace.ts";
+import { run } from "../../lib/process.ts";
 import { startFailure } from "../../lib/share/userns.ts";
 import { namespaceTest, shareOf } from "./share_support.ts";
 
@@ -107,6 +108,46 @@ namespaceTest("shares: any name, of directories and of files", async (place) => 
   );
   assertEquals(said, expected);
 });
+
+namespaceTest(
+  "shares: file systems mounted in them are in them, and read-only as they are",
+  async (place) => {
+    await place.make({ "p/disk/below": "", "rt/x": "" });
+    const look =
+      `exec 2>&1; cd shares/tree; for d in rw ro; do echo $d: $(ls $d/disk); touch $d/disk/n
+    touch $d/disk/inner/n; done; ls rw/disk/inner; echo the end >&2`;
+    const config = {
+      shares: [
+        shareOf(`${place.dir}/p`, { name: "rw" }),
+        shareOf(`${place.dir}/p`, { name: "ro", readOnly: true }),
+      ],
+      runtimeDir: `${place.dir}/rt`,
+      command: ["sh", "-c", look],
+      ready: "the end",
+      launcher: place.as.launcher,
+    };
+    const module = new URL("../../lib/share/namespace.ts", import.meta.url).href;
+    const program = `const { ShareNamespace } = await import(${JSON.stringify(module)});
+    await using namespace = await ShareNamespace.start(${JSON.stringify(config)});
+    console.log(await namespace.exited);`;
+    // An ordinary user may not lift what these are mounted with.
+    const mount = `mount -t tmpfs -o nosuid,nodev,noexec,noatime tmpfs "$0/p/disk" &&
+    mkdir "$0/p/disk/inner" && mount -t tmpfs tmpfs "$0/p/disk/inner" && exec "$@"`;
+    const { code, stdout, stderr } = await run([
+      ...["unshare", Deno.uid() === 0 ? "-m" : "-Urm", "--", "sh", "-c", mount, place.dir],
+      ...[Deno.execPath(), "eval", program],
+    ]);
+    assertEquals(code, 0, stderr);
+    assertEquals(stdout.trim().split("\n"), [
+      "rw: inner",
+      "ro: inner n",
+      "touch: cannot touch 'ro/disk/n': Read-only file system",
+      "touch: cannot touch 'ro/disk/inner/n': Read-only file system",
+      "n",
+      "the end",
+    ]);
+  },
+);
 
 namespaceTest("shares: a symbolic link is not followed", async (place) => {
   await place.make({ "p/sub/hooks/x": "", "outside/hooks/secret": "", "outside/file": "" });
