@@ -4,6 +4,8 @@ import { deepStrictEqual as assertEquals, ok, rejects } from "node:assert/strict
 import { packed } from "../../ffi/dylib_data.ts";
 import { install, installLibrary, sha256, unpack } from "../../ffi/library.ts";
 import { VzLibrary } from "../../ffi/machine.ts";
+import { SYMBOLS } from "../../ffi/symbols.ts";
+import { run } from "../../lib/process.ts";
 import { buildDylib } from "./build.ts";
 
 async function inTempDir(body: (dir: string) => Promise<void>): Promise<void> {
@@ -59,3 +61,19 @@ Deno.test("what is no library, or a Mac's on Linux, is an error with a remedy", 
     await rejects(VzLibrary.open(path), { code: "VZ_LIBRARY", hint: /mac:check/ });
   }
 });
+
+Deno.test("a library of another interface is refused", () =>
+  inTempDir(async (dir) => {
+    const functions = Object.keys(SYMBOLS).filter((name) => name !== "vibe_vz_abi")
+      .map((name) => `void ${name}(void) {}`);
+    const source = ["int vibe_vz_abi(void) { return 99; }", ...functions].join("\n");
+    const path = `${dir}/other.so`;
+    const compiled = await run(["clang-19", "-shared", "-fPIC", "-x", "c", "-", "-o", path], {
+      stdin: source,
+    });
+    ok(compiled.success, compiled.stderr);
+    await rejects(VzLibrary.open(path), {
+      code: "VZ_LIBRARY",
+      message: /has interface 99, this vibe needs 1$/,
+    });
+  }));
