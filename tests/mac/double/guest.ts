@@ -6,6 +6,7 @@
  * SIGTERM presses the power button. Ends with status 0 when the guest turns itself off.
  */
 
+import { dirname } from "node:path";
 import { hostAccelerator } from "../../../lib/driver/accel.ts";
 import { AGENT_PORT, SHARED_TAG, type VmConfig } from "../../../lib/driver/driver.ts";
 import { qemuArgs, qemuProgram } from "../../../lib/driver/qemu_args.ts";
@@ -32,7 +33,8 @@ function replaceAfter(words: string[], option: string, change: (value: string) =
 }
 
 const double: DoubleConfig = JSON.parse(Deno.env.get("VIBE_DOUBLE_CONFIG")!);
-const runtimeDir = await Deno.makeTempDir({ prefix: "vd-" });
+// Beside the disk, so that it goes with it when the double kills this process.
+const runtimeDir = await Deno.makeTempDir({ dir: dirname(double.disks[0].path), prefix: "vd-" });
 
 // The same values that the driver for Linux takes, so that its argument builder can be used.
 const config: VmConfig = {
