@@ -14,11 +14,11 @@
  *
  *     1 HELLO    <>  stream 0. "VIBE", u16 version (1), u16 zero, then text that names the build;
  *                    512 bytes at most. The guest says it as soon as it has the port, and says it
- *                    again when an agent was started anew, after an error, and when the host's end
- *                    of the port was closed and opened: then every stream of before is gone. The
- *                    host answers with its own. Until that answer the guest drops what it reads: it
- *                    may be the rest of the connection before, and begin inside a frame. A HELLO of
- *                    the host in a running connection also ends every stream of before, and numbers
+ *                    again when an agent was started anew, after an error, and when it has seen the
+ *                    host's end of the port closed: then every stream of before is gone. The host
+ *                    answers with its own. Until that answer the guest drops what it reads: it may
+ *                    be the rest of the connection before, and begin inside a frame. A HELLO of the
+ *                    host in a running connection also ends every stream of before, and numbers
  *                    start at 1 again. A side that does not speak the other's version says why and
  *                    stops.
  *     2 EXEC     >   opens a stream. u16 flags (1 pty, 2 stdin comes), u16 rows, u16 columns,

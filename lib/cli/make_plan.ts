@@ -5,7 +5,7 @@ import { prepareHost } from "../host/prepare.ts";
 import { VibeError } from "../errors.ts";
 import { type Base, readBase } from "../image/base.ts";
 import { ensureImage } from "../image/build.ts";
-import { DEFAULT_IMAGE } from "../image/catalog.ts";
+import { DEFAULT_IMAGE, findImage } from "../image/catalog.ts";
 import { missingBase } from "../image/clone.ts";
 import { ensureBootFiles } from "../image/initrd.ts";
 import { readRecord } from "../instance/record.ts";
@@ -40,7 +40,6 @@ export async function makePlan(
     progress,
     signal: interrupt.signal,
   };
-  await prepareHost(["run"], prepare);
   const record = await readRecord(paths);
   if (record && options.image !== undefined && options.image !== record.image) {
     throw new VibeError(
@@ -50,7 +49,10 @@ export async function makePlan(
     );
   }
   const image = record?.image ?? options.image ?? DEFAULT_IMAGE;
-  const base = record ? await recordedBase(record.base) : await ensureImage(image, { ...prepare });
+  // All that will be needed is asked for at once.
+  const building = !record && image === DEFAULT_IMAGE && !await findImage(image);
+  await prepareHost(building ? ["run", "image", "agent"] : ["run"], prepare);
+  const base = record ? await recordedBase(record.base) : await ensureImage(image, prepare);
   const boot = await ensureBootFiles(base, prepare);
   return {
     ...shares,

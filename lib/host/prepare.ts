@@ -1,7 +1,7 @@
 /** Looks for what vibe needs on a Linux host and offers to install what is missing. */
 
 import { join } from "node:path";
-import { VibeError } from "../errors.ts";
+import { ExitCode, VibeError } from "../errors.ts";
 import { readTextIfPresent } from "../files.ts";
 import { cacheDir } from "../paths.ts";
 import { run, which } from "../process.ts";
@@ -166,9 +166,15 @@ async function install(commands: string[][], options: PrepareOptions): Promise<v
       stderr: "piped",
     }).spawn();
     const onLine = (line: string) => options.progress.detail(line.slice(0, 60));
-    const { success, tail } = await follow(child, { log, onLine, signal: options.signal });
-    if (success) continue;
+    // Not killed by the signal: Ctrl-C reaches it by itself, and it stops where that does no harm.
+    const { success, tail } = await follow(child, { log, onLine });
+    if (success && !options.signal?.aborted) continue;
     options.progress.done();
+    if (options.signal?.aborted) {
+      throw new VibeError("INTERRUPTED", "Cannot install what is missing: interrupted", {
+        exitCode: ExitCode.interrupted,
+      });
+    }
     throw new VibeError("HOST_INSTALL_FAILED", `Cannot install what is missing:\n${tail}`, {
       hint: `Run it yourself: ${argv.join(" ")}\nThe whole output is in "${log.path}".`,
     });

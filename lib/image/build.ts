@@ -112,7 +112,7 @@ async function build(name: string, options: BuildOptions): Promise<Base> {
   await Deno.mkdir(basesDir(), { recursive: true });
   await requireRoom(basesDir(), recipe.contents.roomBytes);
   using log = await LogFile.create(join(cacheDir(), "logs"), "build");
-  options.progress.step(`Building the image "${name}" from Debian packages, about a minute`);
+  options.progress.step(`Building the image "${name}", about a minute`);
   const created = new Date();
   const id = `debian-${SUITE.version}-${compactTime(created)}-${recipe.digest.slice(0, 8)}`;
   await using partial = await PartialBase.create(id, log);

@@ -52,12 +52,13 @@ export function guardGitDir(to: GitDirGuards, path: string): void {
 
 /**
  * A linked worktree's own part of a Git directory: its `commondir` says where hooks and settings
- * are. Its index and HEAD stay writable.
+ * are, and its submodules have theirs in it. Its index and HEAD stay writable.
  */
 export function guardWorktreeDir(to: GitDirGuards, path: string): void {
   to.guards.protect(path, "pin");
   to.gitDirs.add(join(to.guards.root, path));
   for (const name of ["commondir", "gitdir", "config.worktree"]) guardFile(to, `${path}/${name}`);
+  guardModules(to, `${path}/modules`);
 }
 
 /**

@@ -151,16 +151,16 @@ class Finder {
     if (gitDir) this.#workTrees.set(gitDir, join(this.#project, path));
   }
 
-  /** The Git directory that a `.git` file leads to, guarded; null if it is none of ours. */
+  /** The Git directory that a `.git` file leads to, guarded; null if it is in none of our shares. */
   #elsewhere(path: string, gitFile: string): string | null {
-    const [project] = this.#targets;
-    const target = gitFileTarget(gitFile);
-    const gitDir = target && realPath(resolve(dirname(gitFile), target));
-    const inside = gitDir && project.guards.below(gitDir);
-    if (!gitDir || !inside) return path === "" ? this.#linkedWorktree() : null;
+    const pointer = gitFileTarget(gitFile);
+    const gitDir = pointer && realPath(resolve(dirname(gitFile), pointer));
+    const target = this.#targets.find(({ guards }) => gitDir && guards.below(gitDir) !== null);
+    if (!gitDir || !target) return path === "" ? this.#linkedWorktree() : null;
     if (this.#gitDirs.has(gitDir)) return gitDir;
-    if (project.guards.kind(`${inside}/commondir`) === "file") guardWorktreeDir(project, inside);
-    else if (project.guards.kind(`${inside}/HEAD`) === "file") guardGitDir(project, inside);
+    const inside = target.guards.below(gitDir)!;
+    if (target.guards.kind(`${inside}/commondir`) === "file") guardWorktreeDir(target, inside);
+    else if (target.guards.kind(`${inside}/HEAD`) === "file") guardGitDir(target, inside);
     return gitDir;
   }
 

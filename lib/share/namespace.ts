@@ -9,7 +9,8 @@ import { join } from "node:path";
 import type { Share } from "../driver/driver.ts";
 import { printable, VibeError } from "../errors.ts";
 import { readTextIfPresent } from "../files.ts";
-import { run } from "../process.ts";
+import { ownSubids } from "../host/userns.ts";
+import { run, which } from "../process.ts";
 import { type EntryKind, entryKind } from "./entry.ts";
 import {
   bindsAgain,
@@ -21,7 +22,7 @@ import {
   type TreeLayout,
 } from "./mount_plan.ts";
 import { parseMountinfo } from "./mountinfo.ts";
-import { startFailure } from "./userns.ts";
+import { startFailure } from "./start_failure.ts";
 
 /** What {@link startNamespace} is given. */
 export interface NamespaceConfig {
@@ -41,8 +42,21 @@ export interface NamespaceConfig {
  * child we know is the shell. The parent-death signal comes last: a change of credentials, which
  * entering a user namespace is, clears it.
  */
-export function namespaceLauncher(uid: number | null = Deno.uid()): string[] {
-  return ["unshare", uid === 0 ? "-m" : "-Urm", "--", "setpriv", "--pdeathsig", "KILL", "--"];
+export function namespaceLauncher(
+  uid: number | null = Deno.uid(),
+  subgid: number | null = null,
+): string[] {
+  const user = uid === 0 ? [] : ["--map-root-user"];
+  // virtiofsd in C drops the groups of its user, as it must. In a user namespace the kernel allows
+  // that only if newgidmap(1) has mapped a group that /etc/subgid gives to the user.
+  if (user.length > 0 && subgid !== null) user.push(`--map-groups=${subgid},1,1`);
+  return ["unshare", "--mount", ...user, "--", "setpriv", "--pdeathsig", "KILL", "--"];
+}
+
+async function ownLauncher(): Promise<string[]> {
+  if (Deno.uid() === 0 || !await which("newgidmap")) return namespaceLauncher();
+  const subids = await ownSubids((await run(["id", "-un"])).stdout.trim());
+  return namespaceLauncher(Deno.uid(), subids?.gid);
 }
 
 /**
@@ -90,9 +104,9 @@ export class ShareNamespace implements AsyncDisposable {
   #stderr = "";
   #gone = false;
 
-  private constructor(config: NamespaceConfig, layout: Layout, plan: MountPlan) {
+  private constructor(config: Required<NamespaceConfig>, layout: Layout, plan: MountPlan) {
     const argv = [
-      ...(config.launcher ?? namespaceLauncher()),
+      ...config.launcher,
       ...["sh", "-c", SCRIPT, "sh", layout.fstab, ...config.command],
     ];
     this.#plan = plan;
@@ -123,7 +137,8 @@ export class ShareNamespace implements AsyncDisposable {
     const mounts = parseMountinfo(await Deno.readTextFile("/proc/self/mountinfo"));
     const plan = planMounts(shares, layout, mounts);
     await Deno.writeTextFile(layout.fstab, fstab(plan.binds));
-    const namespace = new ShareNamespace({ ...config, runtimeDir }, layout, plan);
+    const launcher = config.launcher ?? await ownLauncher();
+    const namespace = new ShareNamespace({ ...config, launcher, runtimeDir }, layout, plan);
     try {
       await namespace.#whenMounted();
       await namespace.#begin();
@@ -265,7 +280,7 @@ async function prepare(runtimeDir: string, shares: CheckedShare[]): Promise<Layo
   await Deno.writeTextFile(layout.emptyFile, "");
   for (const { name, kind } of shares) await makePoint(`${layout.tree}/${name}`, kind);
   // Whatever the umask is: this is what the guest sees.
-  for (const path of [layout.tree, layout.emptyDir]) await Deno.chmod(path, 0o555);
+  for (const path of [layout.tree, layout.emptyDir]) await Deno.chmod(path, 0o755);
   return layout;
 }
 
@@ -278,7 +293,6 @@ async function makePoint(path: string, kind: EntryKind): Promise<void> {
 /** Removes what `prepare` made. The mounts are not here: they were in the namespace. */
 async function removeTree(dir: string): Promise<void> {
   try {
-    await Deno.chmod(`${dir}/tree`, 0o755);
     await Deno.remove(dir, { recursive: true });
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;

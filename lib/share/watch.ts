@@ -1,7 +1,7 @@
 /** Looking again whenever something happened in some directories. */
 
 import type { VibeError } from "../errors.ts";
-import { type DirectoryEvent, Inotify } from "./inotify.ts";
+import { type DirectoryEvent, Inotify } from "../../ffi/inotify.ts";
 
 /** How often a system without inotify is looked at. */
 const INTERVAL_MS = 250;

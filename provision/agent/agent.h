@@ -13,7 +13,7 @@
 /* True while the agent serves a virtual machine, false with --stdio. */
 extern bool in_machine;
 
-/* Tells the operator: on the kernel's console in a machine, on stderr with --stdio. */
+/* Tells the operator (%m is errno in words): on the kernel's console in a machine, on stderr with --stdio. */
 __attribute__((format(printf, 1, 2))) void report(const char *format, ...);
 
 /*

@@ -41,7 +41,7 @@ static struct {
 /* The machine cannot start. Off is what the host notices. */
 static _Noreturn void give_up(const char *what, const char *which)
 {
-	report("cannot start the machine: cannot %s %s: errno %d", what, which, errno);
+	report("cannot start the machine: cannot %s %s: %m", what, which);
 	sync();
 	reboot(RB_POWER_OFF);
 	for (;;)
@@ -85,7 +85,7 @@ static void mount_kernel(const char *type, const char *path, unsigned long flags
 {
 	mkdir(path, 0755);
 	if (mount(type, path, type, flags, options) < 0 && errno != EBUSY)
-		report("cannot mount %s on %s: errno %d", type, path, errno);
+		report("cannot mount %s on %s: %m", type, path);
 }
 
 /* The files named in /modules/order, in that order. They are not needed again. */
@@ -104,7 +104,7 @@ static void load_modules(void)
 			continue;
 		/* EEXIST: built into this kernel, or loaded. */
 		if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
-			report("cannot load %s: errno %d", path, errno);
+			report("cannot load %s: %m", path);
 		close(fd);
 		unlink(path);
 	}
@@ -119,7 +119,7 @@ static void wait_for_root(void)
 
 	if (!boot.root || strncmp(boot.root, "/dev/", 5) != 0) {
 		errno = EINVAL;
-		give_up("take as root=/dev/...", boot.root ? boot.root : "(nothing)");
+		give_up("use as a root device", boot.root ? boot.root : "(no root= given)");
 	}
 	while (stat(boot.root, &status) < 0) {
 		int64_t left = deadline - loop_now();
@@ -183,7 +183,7 @@ static void prepare_root(void)
 	if (symlink("/proc/self/fd", "/dev/fd") < 0 || symlink("/proc/self/fd/0", "/dev/stdin") < 0 ||
 	    symlink("/proc/self/fd/1", "/dev/stdout") < 0 ||
 	    symlink("/proc/self/fd/2", "/dev/stderr") < 0)
-		report("cannot link /dev/fd and its like: errno %d", errno);
+		report("cannot link /dev/fd and its like: %m");
 	if (read_file("/etc/hostname", name, sizeof name)) {
 		name[strcspn(name, " \t\n")] = 0;
 		sethostname(name, strlen(name));
@@ -199,11 +199,11 @@ static _Noreturn void become_agent(void)
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
 	if (mkdir(SESSIONS, 0755) < 0 || !write_file(SESSIONS "/cgroup.procs", O_WRONLY, "0"))
-		report("cannot make the cgroup %s: errno %d", SESSIONS, errno);
+		report("cannot make the cgroup %s: %m", SESSIONS);
 	network_resolver(boot.network);
 	/* A name of its own in ps, and none of the memory of this stage. */
 	execv("/proc/self/exe", arguments);
-	report("cannot start the agent: errno %d", errno);
+	report("cannot start the agent: %m");
 	_exit(1);
 }
 
@@ -229,7 +229,7 @@ int init_main(char **argv)
 	if (agent == 0)
 		become_agent();
 	if (agent < 0)
-		report("cannot start the agent: errno %d", errno);
+		report("cannot start the agent: %m");
 	argv[0] = (char *)boot.init;
 	execv(boot.init, argv);
 	give_up("run", boot.init);

@@ -114,7 +114,7 @@ static void host_gone(void)
 
 static void link_failed(const char *what)
 {
-	report("%s the host: errno %d", what, errno);
+	report("%s the host: %m", what);
 	outbox_clear();
 	leave(is_port ? 0 : 1);
 }

@@ -142,7 +142,7 @@ int loop_run(void)
 		timeout = moved ? 0 : deadline == INT64_MAX ? -1 : until(deadline);
 		count = epoll_wait(epoll_fd, events, 64, timeout);
 		if (count < 0 && errno != EINTR) {
-			report("epoll_wait: errno %d", errno);
+			report("epoll_wait: %m");
 			return 1;
 		}
 		for (int i = 0; i < count; i++) {

@@ -32,7 +32,7 @@ int serve_port(void)
 	write_file("/proc/self/oom_score_adj", O_WRONLY, "-1000");
 	fd = port_open("vibe.agent");
 	if (fd < 0 || !loop_open() || !link_open(fd, fd, true)) {
-		report("cannot serve the port: errno %d", errno);
+		report("cannot serve the port: %m");
 		return 1;
 	}
 	return loop_run();
@@ -42,7 +42,7 @@ static int serve_stdio(void)
 {
 	if (!nonblocking(STDIN_FILENO) || !nonblocking(STDOUT_FILENO) || !loop_open() ||
 	    !link_open(STDIN_FILENO, STDOUT_FILENO, false)) {
-		report("cannot serve descriptors 0 and 1: errno %d", errno);
+		report("cannot serve descriptors 0 and 1: %m");
 		return 1;
 	}
 	return loop_run();

@@ -116,7 +116,7 @@ void network_up(const char *words)
 	struct network network;
 
 	if (fd < 0 || !set_up(fd, "lo"))
-		report("cannot bring the loopback interface up: errno %d", errno);
+		report("cannot bring the loopback interface up: %m");
 	if (words && !parse_network(words, &network))
 		report("cannot read vibe.net=%s on the kernel command line", words);
 	else if (words && !first_interface(fd, name))
@@ -125,7 +125,7 @@ void network_up(const char *words)
 			   !set_address(fd, name, SIOCSIFNETMASK, network.mask) ||
 			   !set_up(fd, name) ||
 			   (network.has_gateway && !set_gateway(fd, network.gateway))))
-		report("cannot set %s up with vibe.net=%s: errno %d", name, words, errno);
+		report("cannot set %s up with vibe.net=%s: %m", name, words);
 	if (fd >= 0)
 		close(fd);
 }
@@ -147,5 +147,5 @@ void network_resolver(const char *words)
 	}
 	snprintf(text, sizeof text, RESOLVER_MARK "nameserver %s\n", network.dns);
 	if (!write_file(aside, O_WRONLY | O_CREAT | O_TRUNC, text) || rename(aside, path) < 0)
-		report("cannot write %s: errno %d", path, errno);
+		report("cannot write %s: %m", path);
 }

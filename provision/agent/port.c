@@ -80,6 +80,6 @@ int port_open(const char *name)
 	close(events);
 	fd = open(device, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
-		report("cannot open %s: errno %d", device, errno);
+		report("cannot open %s: %m", device);
 	return fd;
 }

@@ -50,7 +50,10 @@ Deno.test("an abort kills, and what the program left running is waited for", () 
 
 Deno.test("a signal that was raised before counts, too", () =>
   withLog(async (log) => {
-    const { success } = await follow(start("sleep 1000"), { log, signal: AbortSignal.abort() });
+    const { success } = await follow(start("exec sleep 1000"), {
+      log,
+      signal: AbortSignal.abort(),
+    });
     strictEqual(success, false);
   }));
 

@@ -112,6 +112,17 @@ Deno.test("an installation that brings nothing is not taken for one that did", (
     });
   }));
 
+Deno.test("an interrupted installation ends, and is not gone on with", () =>
+  withHost({ "apt-get": `${APT}\n/bin/sleep 0.2`, sudo: SUDO }, async (dir) => {
+    const controller = new AbortController();
+    const progress: Progress = { ...silentProgress, step: () => controller.abort() };
+    await rejects(
+      prepareHost(["agent"], { yes: true, progress, signal: controller.signal }),
+      { code: "INTERRUPTED", exitCode: 130 },
+    );
+    strictEqual(await Deno.readTextFile(`${dir}/bin/apt-get.calls`), "apt-get update\n");
+  }));
+
 Deno.test("without a package manager the programs are named", () =>
   withHost({}, async () => {
     await rejects(prepareHost(["agent"], { yes: true, progress: silentProgress }), {

@@ -119,6 +119,27 @@ gitTest("git guard: a project that is a linked worktree", async (dir) => {
   assertEquals([readOnly.readOnly, readOnly.guards], [true, []]);
 });
 
+gitTest("git guard: the submodules of a linked worktree", async (dir) => {
+  const lib = await Repo.init(`${dir}/lib`);
+  const main = await Repo.init(`${dir}/main`);
+  await main.git("submodule", "add", lib.path, "sub");
+  await main.git("commit", "-m", "x");
+  await main.git("worktree", "add", `${dir}/tree`);
+  await new Repo(`${dir}/tree`).git("submodule", "update", "--init");
+  const { shares: [project, git], watch } = await find(`${dir}/tree`);
+  assertEquals(rules(project.guards), [
+    ...[".git read-only", ".vibe hide", "sub pin", "sub/.git read-only"],
+  ]);
+  const module = "worktrees/tree/modules/sub";
+  for (const rule of [`${module} pin`, `${module}/config read-only`, `${module}/hooks read-only`]) {
+    assert(rules(git.guards).includes(rule), rules(git.guards).join());
+  }
+  assertEquals(watch.repositories[1], {
+    gitDir: `${main.path}/.git/${module}`,
+    workTree: `${dir}/tree/sub`,
+  });
+});
+
 gitTest("git guard: a .git file does not open another repository", async (dir) => {
   const other = await Repo.init(`${dir}/other`);
   await other.git("worktree", "add", `${dir}/tree`);

@@ -5,7 +5,7 @@ import type { VibeError } from "../../lib/errors.ts";
 import { keepGuards } from "../../lib/share/keeper.ts";
 import { ShareNamespace } from "../../lib/share/namespace.ts";
 import { run } from "../../lib/process.ts";
-import { startFailure } from "../../lib/share/userns.ts";
+import { startFailure } from "../../lib/share/start_failure.ts";
 import { namespaceTest, shareOf } from "./share_support.ts";
 
 /** For scripts: says whether a command worked. */

@@ -5,7 +5,7 @@ import type { VibeError } from "../../lib/errors.ts";
 import type { Base } from "../../lib/image/base.ts";
 import { ensureImage } from "../../lib/image/build.ts";
 import type { Contents } from "../../lib/image/recipe.ts";
-import { run } from "../../lib/process.ts";
+import { run, which } from "../../lib/process.ts";
 import { silentProgress } from "../../lib/progress.ts";
 import { TEST_CACHE } from "../support/vibe.ts";
 
@@ -68,9 +68,12 @@ export class SmallBuild {
   }
 }
 
-/** A small tmpfs, mounted until it is disposed of. */
+/** A small tmpfs, mounted until it is disposed of. Needs root, or sudo that does not ask. */
 export async function smallDisk(megabytes: number): Promise<{ dir: string } & AsyncDisposable> {
   const sudo = Deno.uid() === 0 ? [] : ["sudo", "-n"];
+  if (sudo.length > 0 && !await which("sudo")) {
+    throw new Error("This test mounts a small disk: run it as root, or install sudo");
+  }
   const dir = await Deno.makeTempDir();
   const must = async (argv: string[]) => {
     const { success, stderr } = await run([...sudo, ...argv]);

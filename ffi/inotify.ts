@@ -6,7 +6,7 @@
  * events that are not read at once (of 4000 in half a second, one came).
  */
 
-import { VibeError } from "../errors.ts";
+import { VibeError } from "../lib/errors.ts";
 
 const SYMBOLS = {
   /** int inotify_init1(int flags) */
