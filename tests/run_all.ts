@@ -17,6 +17,9 @@ const SUITES = [
   { name: "vm", paths: ["tests/vm"] },
 ];
 
+/** The last line of `deno test`. */
+const CLOSING = /^(?:ok|FAILED) \| (\d+) passed.* \| (\d+) failed(?: \| (\d+) ignored)?/;
+
 interface Tally {
   name: string;
   passed: number;
@@ -60,20 +63,23 @@ async function runSuite(name: string, paths: string[]): Promise<Tally> {
   }).spawn();
   let closing: RegExpMatchArray | null = null;
   let rest = "";
-  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
-    await Deno.stdout.write(new TextEncoder().encode(chunk));
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) {
-      closing =
-        line.match(/^(?:ok|FAILED) \| (\d+) passed.* \| (\d+) failed(?: \| (\d+) ignored)?/) ??
-          closing;
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const reading = (async () => {
+    for (let chunk; (chunk = await reader.read()), !chunk.done;) {
+      await Deno.stdout.write(new TextEncoder().encode(chunk.value));
+      const lines = (rest + chunk.value).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) closing = line.match(CLOSING) ?? closing;
     }
-  }
+  })();
   const { success } = await child.status;
-  const [passed, failed, ignored] = [1, 2, 3].map((group) => Number(closing?.[group] ?? 0));
+  // All it said is in the pipe. A process that a test left behind may hold the pipe open.
+  await Promise.race([reading, new Promise((resolve) => setTimeout(resolve, 2000))]);
+  await reader.cancel();
+  const counts = closing as RegExpMatchArray | null;
+  const [passed, failed, ignored] = [1, 2, 3].map((group) => Number(counts?.[group] ?? 0));
   const seconds = Math.round((performance.now() - started) / 1000);
-  return { name, passed, failed, ignored, ok: success && closing !== null, seconds };
+  return { name, passed, failed, ignored, ok: success && counts !== null, seconds };
 }
 
 await installTestPrograms();

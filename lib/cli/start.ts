@@ -79,7 +79,7 @@ async function startFresh(
 
 /** The directory that was typed in, with its `.vibe/` made. */
 async function openInstance(): Promise<InstancePaths> {
-  const project = await currentDirectory();
+  const project = await Deno.realPath(Deno.cwd());
   const paths = instancePaths(project);
   try {
     await Deno.mkdir(paths.dir, { mode: 0o700 });
@@ -101,16 +101,6 @@ async function openInstance(): Promise<InstancePaths> {
   // So that the disk is never committed by accident.
   await writeFileWhole(join(paths.dir, ".gitignore"), "*\n");
   return paths;
-}
-
-async function currentDirectory(): Promise<string> {
-  try {
-    return await Deno.realPath(Deno.cwd());
-  } catch (error) {
-    throw new VibeError("PROJECT_GONE", "Cannot use the current directory: it was removed", {
-      cause: error,
-    });
-  }
 }
 
 function isReadOnly(error: unknown): boolean {

@@ -4,7 +4,7 @@ import { AgentClient } from "../agent/client.ts";
 import { FrameConnection } from "../agent/connection.ts";
 import { FrameType, PROTOCOL_VERSION } from "../agent/frame.ts";
 import { encodeHello, FROM_SUPERVISOR } from "../agent/messages.ts";
-import { VibeError } from "../errors.ts";
+import { printableLines, VibeError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
 import type { InstancePaths } from "../paths.ts";
 import type { VmPlan } from "../plan.ts";
@@ -190,7 +190,7 @@ async function startSupervisor(plan: VmPlan, events: AttachEvents): Promise<Asyn
     detached: true,
     stdin: "piped",
     stdout: "piped",
-    stderr: "null",
+    stderr: "piped",
   }).spawn();
   child.unref();
   const writer = child.stdin.getWriter();
@@ -202,11 +202,15 @@ async function startSupervisor(plan: VmPlan, events: AttachEvents): Promise<Asyn
     for (const line of lines) {
       const report: StartReport = JSON.parse(line);
       if (report.event === "listening") {
+        await child.stderr.cancel();
         return { [Symbol.asyncDispose]: () => writer.close().catch(() => {}) };
       }
       if (report.event === "failed") throw fromFailure(report.failure);
       events.waiting("Waiting for the last VM of this project to stop");
     }
   }
-  throw new VibeError("SUPERVISOR_FAILED", "The VM's supervisor ended before it was ready");
+  const said = printableLines(await new Response(child.stderr).text());
+  throw new VibeError("SUPERVISOR_FAILED", "The VM's supervisor ended before it was ready", {
+    hint: said || undefined,
+  });
 }

@@ -101,6 +101,19 @@ Deno.test("a hypervisor that is missing or ends at once says so", async () => {
   await nothingLeft(project);
 });
 
+Deno.test("without QEMU, and nobody to ask, the command that installs it is said", async () => {
+  await using project = await Project.create();
+  const bin = `${project.dir}/../bin`;
+  await Deno.mkdir(bin);
+  for await (const { name } of Deno.readDir("/usr/bin")) {
+    if (!name.startsWith("qemu-system-")) await Deno.symlink(`/usr/bin/${name}`, `${bin}/${name}`);
+  }
+  const { code, stdout, stderr } = await project.vibe(["run", "true"], { env: { PATH: bin } });
+  deepStrictEqual([code, stdout], [125, ""]);
+  match(stderr, /^vibe: Cannot go on: this machine lacks .*qemu/i);
+  match(stderr, /install .*qemu-system/);
+});
+
 Deno.test("the base image deleted under an overlay is named, and .vibe is left alone", async () => {
   await using project = await Project.create();
   strictEqual((await project.sh("true")).code, 0);

@@ -26,6 +26,14 @@ Deno.test("a read-only project directory is named, and how to share it", async (
   match(stderr, /--mount .*:read-only/);
 });
 
+Deno.test("a .vibe that is no directory is left alone", async () => {
+  await using project = await Project.create();
+  await project.write(".vibe", "");
+  const blocked = await project.vibe(["run", "true"]);
+  strictEqual(blocked.code, 125);
+  match(blocked.stderr, /^vibe: Cannot use ".*\/\.vibe": it is not a directory/);
+});
+
 Deno.test("a full disk while the VM's disk is made: an error, and nothing half done", async () => {
   await using project = await Project.create();
   const { code, stderr } = await vibeWithMounts(

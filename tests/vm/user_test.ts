@@ -57,9 +57,13 @@ Deno.test("an ordinary user starts a VM, and their files stay theirs", async (t)
     await t.step("QEMU and virtiofsd ran as the user", async () => {
       const script = "until test -e stop; do sleep 0.1; done";
       const session = vibe("run", "--", "sh", "-c", `touch up; ${script}`);
-      for await (const event of Deno.watchFs(`${root}/project`)) {
-        if (event.paths.some((path) => path.endsWith("/up"))) break;
-      }
+      const up = (async () => {
+        for await (const event of Deno.watchFs(`${root}/project`)) {
+          if (event.paths.some((path) => path.endsWith("/up"))) return null;
+        }
+      })();
+      const early = await Promise.race([up, session]);
+      ok(!early, early?.stderr);
       const { stdout } = await run(["ps", "-u", `${uid}`, "-o", "comm="]);
       ok(stdout.includes("qemu-system") && stdout.includes("virtiofsd"), stdout);
       await Deno.writeTextFile(`${root}/project/stop`, "");
@@ -84,7 +88,7 @@ async function prepare(root: string, uid: number, gid: number): Promise<void> {
   const source = dirname(MAIN);
   for (const dir of ["program", "project", "home"]) await Deno.mkdir(`${root}/${dir}`);
   await Deno.copyFile(Deno.execPath(), `${root}/deno`);
-  const parts = ["main.ts", "deno.json", "deno.lock", "lib", "provision"];
+  const parts = ["main.ts", "deno.json", "deno.lock", "lib", "ffi", "provision"];
   const copies = [
     ["cp", "-r", ...parts.map((part) => `${source}/${part}`), `${root}/program`],
     ["cp", "-r", "--sparse=always", TEST_CACHE, `${root}/cache`],
