@@ -42,6 +42,8 @@ export class Supervisor {
   readonly #console = new ConsoleLog();
   readonly #clients = new Set<Client>();
   readonly #end = Promise.withResolvers<End>();
+  /** Notes that nobody was there for. */
+  readonly #unsaid: string[] = [];
   #state: VmState = "booting";
   #vm: Vm | null = null;
 
@@ -74,6 +76,7 @@ export class Supervisor {
     await this.#vm?.kill();
     // It looks once more, now that the guest is gone.
     await git?.[Symbol.asyncDispose]();
+    await this.#keepUnsaid();
     await this.#tellEnd(end);
   }
 
@@ -102,6 +105,7 @@ export class Supervisor {
     connection.send(0, FrameType.hello, encodeHello("vibe"));
     this.#tell(client, { event: "vm", vm: planInfo(this.#plan) });
     this.#tell(client, { event: "state", state: this.#state });
+    for (const text of this.#unsaid.splice(0)) this.#tell(client, { event: "note", text });
     try {
       await connection.receive((frame) => {
         if (frame.type === FrameType.hello) checkHello(frame, PROTOCOL_VERSION);
@@ -114,6 +118,14 @@ export class Supervisor {
     this.#hub.removeClient(client);
     this.#clients.delete(client);
     if (this.#clients.size === 0) this.#end.resolve({ why: "idle" });
+  }
+
+  /** What was noticed when the last command had left, for the next one. */
+  async #keepUnsaid(): Promise<void> {
+    if (this.#unsaid.length === 0) return;
+    const { notices } = instancePaths(this.#plan.project);
+    const text = this.#unsaid.map((line) => `${line}\n`).join("");
+    await Deno.writeTextFile(notices, text, { append: true }).catch(() => {});
   }
 
   /** What mounts cannot guard in the project's Git directories. */
@@ -231,10 +243,8 @@ export class Supervisor {
 
   #note(text: string): void {
     this.#log(text);
+    if (this.#clients.size === 0) this.#unsaid.push(text);
     this.#broadcast({ event: "note", text });
-    if (this.#clients.size > 0) return;
-    const { notices } = instancePaths(this.#plan.project);
-    Deno.writeTextFile(notices, `${text}\n`, { append: true }).catch(() => {});
   }
 
   #broadcast(event: SupervisorEvent): void {

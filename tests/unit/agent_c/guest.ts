@@ -6,6 +6,8 @@ import { encodeFrame, FrameParser, FrameType, MAX_DATA } from "../../../lib/agen
 const AGENT = fileURLToPath(new URL("../../../provision/agent/", import.meta.url));
 const HARNESS = fileURLToPath(new URL("./", import.meta.url));
 const utf8 = new TextEncoder();
+/** Milliseconds after which what was waited for will not come: a test fails instead of hanging. */
+const PATIENCE = 60_000;
 
 /** How an EXIT frame said that a stream ended. */
 export interface Exit {
@@ -221,9 +223,19 @@ export class Guest {
 
   /** Waits for something that frames bring about. */
   async until(condition: () => boolean): Promise<void> {
-    while (!condition()) {
-      if (this.#over) throw new Error("the agent has ended");
-      await this.#changed.promise;
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.#wake();
+    }, PATIENCE);
+    try {
+      while (!condition()) {
+        if (this.#over) throw new Error("the agent has ended");
+        if (late) throw new Error(`nothing came of ${condition}`);
+        await this.#changed.promise;
+      }
+    } finally {
+      clearTimeout(timer);
     }
   }
 
