@@ -41,8 +41,10 @@ export interface InstancePaths {
   project: string;
   /** `.vibe/` in it: deleting this deletes the VM. */
   dir: string;
-  /** qcow2 overlay over the base image's disk. */
+  /** qcow2 overlay over the base image's disk (QEMU). */
   disk: string;
+  /** Clone of the base image's disk (Virtualization.framework). */
+  rawDisk: string;
   /** What the VM was made from. */
   record: string;
   /** Held by the supervisor while the VM exists. */
@@ -66,6 +68,7 @@ export function instancePaths(project: string): InstancePaths {
     project,
     dir,
     disk: join(dir, "disk.qcow2"),
+    rawDisk: join(dir, "disk.raw"),
     record: join(dir, "instance.json"),
     lock: join(dir, "lock"),
     startLock: join(dir, "start.lock"),

@@ -46,6 +46,30 @@ export async function createOverlay(base: string, overlay: string): Promise<void
   }
 }
 
+/**
+ * Copies the raw disk `base` to `disk`, sharing its blocks where the file system can: in constant
+ * time on APFS, btrfs and XFS. Whatever was there is replaced.
+ *
+ * @throws {VibeError} `DISK_FULL`, `OVERLAY_FAILED`.
+ */
+export async function cloneDisk(base: string, disk: string): Promise<void> {
+  const aside = `${resolve(disk)}.${Deno.pid}.partial`;
+  try {
+    // On macOS Deno copies with clonefile(2); on Linux it would fill the holes.
+    if (Deno.build.os === "darwin") await Deno.copyFile(base, aside);
+    else {
+      const argv = ["cp", "--sparse=always", "--reflink=auto", "--", resolve(base), aside];
+      const { success, stderr } = await run(argv);
+      if (!success) throw overlayError(disk, stderr.trim());
+    }
+    await Deno.chmod(aside, 0o600);
+    await Deno.rename(aside, disk);
+  } catch (error) {
+    await Deno.remove(aside).catch(() => {});
+    throw error;
+  }
+}
+
 function overlayError(overlay: string, said: string): VibeError {
   if (/no space left|quota exceeded/i.test(said)) {
     return new VibeError("DISK_FULL", `Cannot make "${overlay}": the disk is full`, {

@@ -173,10 +173,17 @@ async function takeStartLock(path: string, events: AttachEvents): Promise<FileLo
 /** The hidden first argument that makes a vibe process a supervisor. */
 export const SUPERVISE = "__supervise";
 
+/** On a Mac only an executable with the entitlement may start VMs. */
+async function supervisorExecutable(): Promise<string> {
+  if (Deno.build.os !== "darwin") return Deno.execPath();
+  const { signedCopy } = await import("../macos/signed_copy.ts");
+  return await signedCopy();
+}
+
 /** Starts a supervisor; resolves when it listens. It stops if this is let go with nobody attached. */
 async function startSupervisor(plan: VmPlan, events: AttachEvents): Promise<AsyncDisposable> {
   const args = Deno.build.standalone ? [] : ["run", "--allow-all", "--no-prompt", Deno.mainModule];
-  const child = new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command(await supervisorExecutable(), {
     args: [...args, SUPERVISE],
     // The project may be removed while the VM runs; "/" stays.
     cwd: "/",

@@ -1,7 +1,7 @@
 /** The supervisor's process: started by a command, detached from its terminal. */
 
-import { createOverlay, requireBase } from "../image/clone.ts";
-import type { Driver } from "../driver/driver.ts";
+import { cloneDisk, createOverlay, requireBase } from "../image/clone.ts";
+import type { Disk, Driver } from "../driver/driver.ts";
 import { reason, VibeError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
 import { instancePaths } from "../paths.ts";
@@ -41,12 +41,12 @@ async function superviseVm(plan: VmPlan, starterLeft: Promise<void>): Promise<vo
   using _lock = await FileLock.tryTake(paths.lock) ?? await waitForLock(paths.lock);
   using log = openLog(paths.supervisorLog);
   const driver = await chooseDriver();
-  await prepareDisk(plan);
+  const disk = await prepareDisk(plan, driver);
   const runtime = await vmRuntime(plan.project);
   await makeRuntime(runtime);
   try {
     const listener = Deno.listen({ transport: "unix", path: runtime.socket });
-    const supervisor = new Supervisor(plan, runtime, driver, log.write);
+    const supervisor = new Supervisor(plan, disk, runtime, driver, log.write);
     Deno.addSignalListener("SIGTERM", () => supervisor.stop());
     starterLeft.then(() => supervisor.starterLeft());
     report({ event: "listening" });
@@ -78,24 +78,38 @@ async function waitForLock(path: string): Promise<FileLock> {
   return await FileLock.take(path);
 }
 
-/** The driver of this host. */
-export async function chooseDriver(): Promise<Driver> {
-  if (Deno.build.os === "linux") return (await import("../driver/qemu.ts")).qemuDriver;
+/** The driver of this host. `VIBE_DRIVER=vz` takes the Mac's elsewhere, for tests. */
+async function chooseDriver(): Promise<Driver> {
+  switch (Deno.env.get("VIBE_DRIVER") ?? Deno.build.os) {
+    case "linux":
+      return (await import("../driver/qemu.ts")).qemuDriver;
+    case "darwin":
+    case "vz":
+      return (await import("../driver/vz.ts")).vzDriver;
+  }
   throw new VibeError("DRIVER_NONE", `Cannot run a VM on "${Deno.build.os}": no driver for it`);
 }
 
-/** Makes the overlay at the first start; later, makes sure that what it stands on is there. */
-async function prepareDisk(plan: VmPlan): Promise<void> {
+/**
+ * The VM's own disk. Made at the first start; later, what it stands on must be there. QEMU reads
+ * overlays; Virtualization.framework only raw disks, so there it is a clone.
+ */
+async function prepareDisk(plan: VmPlan, driver: Driver): Promise<Disk> {
   const paths = instancePaths(plan.project);
-  await requireBase(plan.base.id, plan.base.disk);
-  if (await readRecord(paths) !== null) return;
-  await createOverlay(plan.base.disk, paths.disk);
+  const backing = plan.base.disk;
+  const disk: Disk = driver.name === "vz"
+    ? { path: paths.rawDisk, format: "raw" }
+    : { path: paths.disk, format: "qcow2", backing };
+  if (disk.backing) await requireBase(plan.base.id, disk.backing);
+  if (await readRecord(paths) !== null) return disk;
+  await (disk.backing ? createOverlay : cloneDisk)(backing, disk.path);
   await writeRecord(paths, {
     version: 1,
     image: plan.image,
     base: plan.base.id,
     created: new Date().toISOString(),
   });
+  return disk;
 }
 
 /** A log that starts over with each VM. It never fails: a full disk must not end the VM. */

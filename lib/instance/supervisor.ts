@@ -13,7 +13,7 @@ import {
   FROM_CLIENT,
   FROM_GUEST,
 } from "../agent/messages.ts";
-import type { Driver, Vm, VmExit } from "../driver/driver.ts";
+import type { Disk, Driver, Vm, VmExit } from "../driver/driver.ts";
 import { printable, reason, VibeError } from "../errors.ts";
 import { instancePaths } from "../paths.ts";
 import { planInfo, type VmPlan } from "../plan.ts";
@@ -34,6 +34,7 @@ type End = { why: "idle" } | { why: "exited"; exit: VmExit } | { why: "failed"; 
 /** Runs one VM for as long as anyone uses it. */
 export class Supervisor {
   readonly #plan: VmPlan;
+  readonly #disk: Disk;
   readonly #runtime: VmRuntime;
   readonly #driver: Driver;
   readonly #log: (line: string) => void;
@@ -46,8 +47,15 @@ export class Supervisor {
   #state: VmState = "booting";
   #vm: Vm | null = null;
 
-  constructor(plan: VmPlan, runtime: VmRuntime, driver: Driver, log: (line: string) => void) {
+  constructor(
+    plan: VmPlan,
+    disk: Disk,
+    runtime: VmRuntime,
+    driver: Driver,
+    log: (line: string) => void,
+  ) {
     this.#plan = plan;
+    this.#disk = disk;
     this.#runtime = runtime;
     this.#driver = driver;
     this.#log = log;
@@ -149,9 +157,7 @@ export class Supervisor {
       kernel: plan.kernel,
       initrd: plan.initrd,
       kernelArgs: [],
-      disks: [
-        { path: instancePaths(plan.project).disk, format: "qcow2", backing: plan.base.disk },
-      ],
+      disks: [this.#disk],
       shares: plan.mounts.map(({ guestPath: _, ...share }) => share),
       network: plan.network,
     }, (text) => this.#note(text));

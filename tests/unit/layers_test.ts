@@ -11,7 +11,7 @@ const LAYERS: [RegExp, number][] = [
   [/^main\.ts$/, 5],
   [/^lib\/cli\//, 4],
   [/^lib\/(plan\.ts|instance\/|image\/|doctor\.ts)/, 3],
-  [/^lib\/(driver|console|agent|guest|net|share|host)\//, 2],
+  [/^lib\/(driver|console|agent|guest|net|share|host|macos)\//, 2],
   [/^ffi\//, 1],
   [/^lib\/[a-z_]+\.ts$/, 0],
 ];

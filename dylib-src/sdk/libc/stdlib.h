@@ -1,0 +1,4 @@
+#pragma once
+#include <stddef.h>
+void free(void *);
+void *malloc(size_t);

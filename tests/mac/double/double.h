@@ -1,0 +1,53 @@
+/** What the parts of the double know of each other. */
+#pragma once
+#define VIBE_DOUBLE 1
+#import <Virtualization/Virtualization.h>
+#include <sys/types.h>
+#import "../runtime/foundation.h"
+
+NS_ASSUME_NONNULL_BEGIN
+
+/** Codes of VZErrorDomain. */
+enum {
+  VZErrorInternal = 1,
+  VZErrorInvalidVirtualMachineConfiguration = 2,
+  VZErrorInvalidVirtualMachineState = 3,
+  VZErrorInvalidVirtualMachineStateTransition = 4,
+  VZErrorInvalidDiskImage = 5,
+  VZErrorRestore = 12,
+};
+
+NSError *double_error(NSInteger code, NSString *failure, NSString *_Nullable reason);
+/** Fills in `error` where the caller wants one. Answers NO. */
+BOOL double_refuse(NSError *_Nullable *_Nullable error, NSInteger code, NSString *failure,
+                   NSString *_Nullable reason);
+/** Raises NSInvalidArgumentException. */
+void double_raise(NSString *reason) __attribute__((noreturn));
+BOOL double_is_set(const char *variable);
+/** Raises if the scene says so. */
+void double_may_raise(void);
+
+/** What a configuration object says of itself in VIBE_DOUBLE_CONFIG. */
+@interface NSObject (VibeDouble)
+- (NSDictionary *)describe;
+@end
+
+@interface VZVirtualMachineConfiguration (VibeDouble)
+@property(readonly) BOOL isValidated;
+/** The sockets of all ports. */
+@property(readonly) NSArray<NSNumber *> *portDescriptors;
+/** All of it as JSON; `forRestore` leaves out what may differ between a save and a restore. */
+- (NSString *)json:(BOOL)forRestore;
+@end
+
+BOOL vibe_test_is_on_queue(dispatch_queue_t queue);
+void vibe_test_count_threads(int change);
+
+/** Starts the guest in a process group of its own; -1 if that fails. */
+pid_t guest_start(VZVirtualMachineConfiguration *configuration);
+/** Sends a signal to the guest's first process, or to all of the group. */
+void guest_signal(pid_t guest, int signal, BOOL everyone);
+/** Calls `ended` on `queue` with the wait status once the guest's first process has ended. */
+void guest_watch(pid_t guest, dispatch_queue_t queue, void (^ended)(int status));
+
+NS_ASSUME_NONNULL_END
