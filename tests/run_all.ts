@@ -4,6 +4,7 @@
  */
 
 import { which } from "../lib/process.ts";
+import { missingPackages } from "./mac/packages.ts";
 
 /** What the tests want beside what `vibe --yes` installs by itself. Program -> Debian package. */
 const TEST_PROGRAMS: Record<string, string> = {
@@ -15,6 +16,7 @@ const TEST_PROGRAMS: Record<string, string> = {
 const SUITES = [
   { name: "unit", paths: ["tests/unit"] },
   { name: "vm", paths: ["tests/vm"] },
+  { name: "mac", paths: ["tests/mac"] },
 ];
 
 /** The last line of `deno test`. */
@@ -34,6 +36,7 @@ async function installTestPrograms(): Promise<void> {
   for (const [program, name] of Object.entries(TEST_PROGRAMS)) {
     if (!await which(program)) missing.push(name);
   }
+  missing.push(...await missingPackages());
   if (missing.length === 0) return;
   const sudo = Deno.uid() === 0 ? [] : ["sudo"];
   await runOrThrow([...sudo, "apt-get", "update", "-q"]);
