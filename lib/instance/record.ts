@@ -15,6 +15,9 @@ export interface InstanceRecord {
   created: string;
 }
 
+/** A base's id becomes part of a path. */
+const BASE_ID = /^[a-z0-9][a-z0-9.-]{0,100}$/i;
+
 /**
  * The record of a project's VM, or null if it has none yet.
  *
@@ -26,7 +29,8 @@ export async function readRecord(paths: InstancePaths): Promise<InstanceRecord |
   try {
     const record = JSON.parse(text);
     if (
-      record.version === 1 && typeof record.image === "string" && typeof record.base === "string"
+      record.version === 1 && typeof record.image === "string" && typeof record.base === "string" &&
+      BASE_ID.test(record.base)
     ) return record;
   } catch {
     // Falls through to the error.

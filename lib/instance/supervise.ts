@@ -1,6 +1,7 @@
 /** The supervisor's process: started by a command, detached from its terminal. */
 
 import { cloneDisk, createOverlay, requireBase } from "../image/clone.ts";
+import { dirname } from "node:path";
 import type { Disk, Driver } from "../driver/driver.ts";
 import { reason, VibeError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
@@ -101,7 +102,10 @@ async function prepareDisk(plan: VmPlan, driver: Driver): Promise<Disk> {
     ? { path: paths.rawDisk, format: "raw" }
     : { path: paths.disk, format: "qcow2", backing };
   if (disk.backing) await requireBase(plan.base.id, disk.backing);
-  if (await readRecord(paths) !== null) return disk;
+  if (await readRecord(paths) !== null) {
+    await requireRegularFile(disk.path);
+    return disk;
+  }
   await (disk.backing ? createOverlay : cloneDisk)(backing, disk.path);
   await writeRecord(paths, {
     version: 1,
@@ -110,6 +114,15 @@ async function prepareDisk(plan: VmPlan, driver: Driver): Promise<Disk> {
     created: new Date().toISOString(),
   });
   return disk;
+}
+
+/** Where a guest could write to .vibe, a link in the disk's place would show it another host file. */
+async function requireRegularFile(path: string): Promise<void> {
+  const info = await Deno.lstat(path).catch(() => null);
+  if (info?.isFile && info.nlink === 1) return;
+  throw new VibeError("INSTANCE_DAMAGED", `Cannot use the VM's disk "${path}": it is no file`, {
+    hint: `Your project is untouched. Remove "${dirname(path)}" to begin with a fresh VM.`,
+  });
 }
 
 /** A log that starts over with each VM. It never fails: a full disk must not end the VM. */

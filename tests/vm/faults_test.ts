@@ -130,6 +130,21 @@ Deno.test("the base image deleted under an overlay is named, and .vibe is left a
   ok((await Deno.stat(project.path(".vibe/disk.qcow2"))).isFile);
 });
 
+Deno.test("a link in the disk's place, or a base elsewhere, is not followed", async () => {
+  await using project = await Project.create();
+  strictEqual((await project.sh("true")).code, 0);
+  await project.stopped();
+  const disk = project.path(".vibe/disk.qcow2");
+  await Deno.rename(disk, `${disk}.mine`);
+  await Deno.symlink("/etc/passwd", disk);
+  const linked = await project.sh("true");
+  strictEqual(linked.code, 125);
+  match(linked.stderr, /disk\.qcow2": it is no file/);
+  const record = JSON.parse(await project.read(".vibe/instance.json"));
+  await project.write(".vibe/instance.json", JSON.stringify({ ...record, base: "../../etc" }));
+  match((await project.sh("true")).stderr, /instance\.json": it is damaged/);
+});
+
 Deno.test("a damaged record is an error, not a fresh VM", async () => {
   await using project = await Project.create();
   await Deno.mkdir(project.path(".vibe"));
