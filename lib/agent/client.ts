@@ -213,7 +213,8 @@ class Output {
     for (let chunk; (chunk = this.#queue.shift());) {
       // A reader that left (`vibe run … | head`) must not stop the program; its output is dropped
       // and whoever made the sink decides what to do.
-      if (!this.#sinkFailed) await this.#sink(chunk).catch(() => this.#sinkFailed = true);
+      // There is an await in every round, so that this never ends before push() has kept it.
+      await (this.#sinkFailed ? null : this.#sink(chunk).catch(() => this.#sinkFailed = true));
       this.#taken += chunk.byteLength;
       if (this.#taken >= CREDIT_LUMP) {
         this.#giveCredit(this.#taken);

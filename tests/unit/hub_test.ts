@@ -164,6 +164,25 @@ Deno.test("output beyond the credit ends it; output within flows on as credit co
   ok(taken >= stdout / 4);
 });
 
+Deno.test("a reader that leaves does not stop the flow: the rest is taken and dropped", async () => {
+  const { hub, next } = guest();
+  const sinks = {
+    stdout: () => Promise.reject(new Error("EPIPE")),
+    stderr: collector().sinks.stderr,
+  };
+  const exec = command(hub).agent.exec({ argv: ["yes"], stdin: false }, sinks);
+  const { stream } = await next(FrameType.exec);
+  const chunk = new Uint8Array(64 << 10);
+  for (let round = 0; round < 3; round++) {
+    for (let sent = 0; sent < 256 << 10; sent += chunk.byteLength) {
+      hub.onAgentFrame(frame(stream, FrameType.stdout, chunk));
+    }
+    await next(FrameType.credit);
+  }
+  hub.onAgentFrame(frame(stream, FrameType.exit, exited(0)));
+  deepStrictEqual(await exec.exit, { kind: "exited", code: 0 });
+});
+
 Deno.test("requests are answered, and fail with the agent", async () => {
   const { hub, next } = guest();
   const mount = hub.request(FrameType.mount, text("\0name\0/path\0"));
