@@ -137,7 +137,8 @@ export class Project implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (await Deno.stat(this.path(".vibe")).catch(() => null)) await this.stopped();
+    const state = await Deno.stat(this.path(".vibe")).catch(() => null);
+    if (state?.isDirectory) await this.stopped();
     await Deno.remove(this.#root, { recursive: true });
   }
 }
