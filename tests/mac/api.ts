@@ -1,8 +1,6 @@
 /** Compares declarations of Apple's frameworks, as clang reads them, with the facts in `facts/`. */
 
 import type { ClassFacts, Facts } from "./facts/extract.ts";
-import availability from "./facts/availability.json" with { type: "json" };
-import foundation from "./facts/foundation.json" with { type: "json" };
 import virtualization from "./facts/virtualization.json" with { type: "json" };
 
 /** A node of `clang -ast-dump=json`; of the many fields those that are read here. */
@@ -14,19 +12,8 @@ interface Node {
   super?: { name: string };
   type?: { qualType: string };
   returnType?: { qualType: string };
-  range?: { begin: { offset?: number; expansionLoc?: { offset: number } } };
   inner?: Node[];
 }
-
-/**
- * Declared, but in no facts: variadic methods and fast enumeration have no Rust binding, and the
- * roots of Foundation are in another crate.
- */
-const NOT_IN_FACTS = new Set([
-  "NSString +stringWithFormat:",
-  "NSArray -countByEnumeratingWithState:objects:count:",
-]);
-const ROOTS = new Set(["NSObject", "NSCopying", "NSFastEnumeration"]);
 
 /** Types that are spelt differently without being different in any call. */
 const SAME_TYPE: Record<string, string> = {
@@ -36,9 +23,9 @@ const SAME_TYPE: Record<string, string> = {
 };
 
 const FACTS: Facts = {
-  classes: { ...foundation.classes as Facts["classes"], ...virtualization.classes },
+  classes: virtualization.classes,
   protocols: virtualization.protocols,
-  enums: { ...foundation.enums, ...virtualization.enums as unknown as Facts["enums"] },
+  enums: virtualization.enums as unknown as Facts["enums"],
 };
 
 /** clang's syntax tree of a source file, as the cross-build compiles it. */
@@ -103,13 +90,6 @@ function factOf(owner: string, selector: string): string | undefined {
   }
 }
 
-/** `VZ_API(version)` in the header, where an attribute of `node` was expanded from it. */
-function introduced(node: Node, header: string): string | undefined {
-  const attribute = node.inner?.find((n) => n.kind === "AvailabilityAttr");
-  const offset = attribute?.range?.begin.expansionLoc?.offset;
-  return offset === undefined ? undefined : /^VZ_API\(([\d.]+)\)/.exec(header.slice(offset))?.[1];
-}
-
 /** What was compared, and every declaration that disagrees. */
 export interface Comparison {
   classes: number;
@@ -118,20 +98,13 @@ export interface Comparison {
   wrong: string[];
 }
 
-/** Compares every declaration of a framework's class, protocol and enum in a tree. */
-export function compare(tree: Node, virtualizationHeader: string): Comparison {
+/** Compares every declaration of a class, protocol and enum of Virtualization in a tree. */
+export function compare(tree: Node): Comparison {
   const result: Comparison = { classes: 0, methods: 0, constants: 0, wrong: [] };
   const say = (text: string) => result.wrong.push(text);
-  const sinceOf = availability as {
-    classes: Record<string, string>;
-    members: Record<string, Record<string, string>>;
-    constants: Record<string, string>;
-  };
-
-  const checkMethod = (owner: string, method: Node, since: string | undefined) => {
+  const checkMethod = (owner: string, method: Node) => {
     const selector = (method.instance ? "-" : "+") + method.name;
     if (method.inner?.some((n) => n.kind === "UnavailableAttr")) return;
-    if (NOT_IN_FACTS.has(`${owner} ${selector}`)) return;
     result.methods++;
     const fact = factOf(owner, selector);
     if (!fact) return say(`${owner} ${selector}: there is no such method`);
@@ -142,44 +115,34 @@ export function compare(tree: Node, virtualizationHeader: string): Comparison {
     if (!sameSignature(declared, fact, owner)) {
       say(`${owner} ${selector}: declared ${declared}, is ${fact}`);
     }
-    const wanted = sinceOf.members[owner]?.[selector] ?? sinceOf.classes[owner];
-    if (since !== wanted) say(`${owner} ${selector}: declared since ${since}, is ${wanted}`);
   };
 
   for (const node of walk(tree)) {
     const name = node.name ?? "";
     const isClass = node.kind === "ObjCInterfaceDecl";
-    if ((isClass || node.kind === "ObjCProtocolDecl") && /^(NS|VZ)/.test(name) && node.inner) {
-      if (ROOTS.has(name)) continue;
+    if ((isClass || node.kind === "ObjCProtocolDecl") && /^VZ/.test(name) && node.inner) {
       result.classes++;
       const facts = isClass ? FACTS.classes[name] : FACTS.protocols[name];
       if (!facts) {
         say(`${name}: there is no such ${isClass ? "class" : "protocol"}`);
         continue;
       }
-      const superclass = name === "NSNumber" ? "NSValue" : node.super?.name;
+      const superclass = node.super?.name;
       if (isClass && superclass !== facts.super) {
         say(`${name}: declared below ${superclass}, is below ${facts.super}`);
       }
-      const since = introduced(node, virtualizationHeader);
-      if (since !== sinceOf.classes[name]) {
-        say(`${name}: declared since ${since}, is ${sinceOf.classes[name]}`);
-      }
       for (const member of node.inner) {
         if (member.kind !== "ObjCMethodDecl") continue;
-        checkMethod(name, member, introduced(member, virtualizationHeader) ?? since);
+        checkMethod(name, member);
       }
     }
-    if (node.kind === "EnumDecl" && /^(NS|VZ)/.test(name) && node.inner) {
+    if (node.kind === "EnumDecl" && /^VZ/.test(name) && node.inner) {
       if (!FACTS.enums[name]) say(`${name}: there is no such enum`);
       for (const constant of node.inner.filter((n) => n.kind === "EnumConstantDecl")) {
         result.constants++;
         const fact = FACTS.enums[name]?.[constant.name!];
         const value = [...walk(constant)].find((n) => n.kind === "ConstantExpr")?.value;
         if (String(fact) !== value) say(`${name} ${constant.name}: declared ${value}, is ${fact}`);
-        const since = introduced(constant, virtualizationHeader);
-        const wanted = sinceOf.constants[constant.name!];
-        if (since !== wanted) say(`${constant.name}: declared since ${since}, is ${wanted}`);
       }
     }
   }

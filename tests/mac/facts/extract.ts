@@ -4,7 +4,6 @@
  * objc2-generated). Only names, types and values are taken.
  *
  *     deno run -A tests/mac/facts/extract.ts <its .git directory> Virtualization VZ > virtualization.json
- *     deno run -A tests/mac/facts/extract.ts <its .git directory> Foundation <class>… > foundation.json
  *
  * After the framework come the classes wanted, or the prefix of all that are.
  *
