@@ -35,11 +35,68 @@ export function runtimeDir(env: Env = Deno.env, uid: number | null = Deno.uid())
   return `/tmp/vibe-${uid ?? "user"}`;
 }
 
-/** The files of one project's VM. */
+/**
+ * What cannot be made again and belongs to no project: named VMs, and on macOS all VMs. `VIBE_DATA`
+ * overrides it.
+ */
+export function dataDir(env: Env = Deno.env): string {
+  const own = env.get("VIBE_DATA");
+  return own && isAbsolute(own) ? own : fromHome(env, "XDG_DATA_HOME", ".local", "share");
+}
+
+/** Which VM. Plain data, it travels in plans. */
+export interface Instance {
+  /**
+   * - `project`: the VM of a directory
+   * - `named`: one that a program keeps under a name, without a project
+   * - `disk`: one that runs a disk image of the user's, in place
+   */
+  kind: "project" | "named" | "disk";
+  /** How messages call it: the project directory, the name, the disk's path. */
+  title: string;
+  /** 12 hex digits that name it in process lists, in logs and below the runtime directory. */
+  id: string;
+  /** Where its state is; absolute. */
+  dir: string;
+}
+
+/**
+ * The VM of a directory, an absolute path without symbolic links. Its state is in `.vibe/` there; on
+ * macOS, where the framework shares whole directories and the guest would reach it, below
+ * {@link dataDir}.
+ */
+export async function projectInstance(project: string): Promise<Instance> {
+  const id = await shortDigest(project);
+  const dir = stateOutside() ? join(dataDir(), "projects", id) : join(project, ".vibe");
+  return { kind: "project", title: project, id, dir };
+}
+
+/** The VM that a program keeps under `name`, which was checked before. */
+export async function namedInstance(name: string): Promise<Instance> {
+  const id = await shortDigest(`name:${name}`);
+  return { kind: "named", title: name, id, dir: join(dataDir(), "vms", name) };
+}
+
+/** The VM of a disk image, an absolute path without symbolic links. */
+export async function diskInstance(disk: string): Promise<Instance> {
+  const id = await shortDigest(`disk:${disk}`);
+  return { kind: "disk", title: disk, id, dir: join(dataDir(), "disks", id) };
+}
+
+/** Whether the driver of this host cannot keep `.vibe/` from the guest. */
+function stateOutside(): boolean {
+  return (Deno.env.get("VIBE_DRIVER") ?? Deno.build.os) !== "linux";
+}
+
+async function shortDigest(text: string): Promise<string> {
+  const bytes = new TextEncoder().encode(text);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...digest.subarray(0, 6)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The files of one VM. */
 export interface InstancePaths {
-  /** The project directory, symlinks resolved. */
-  project: string;
-  /** `.vibe/` in it: deleting this deletes the VM. */
+  /** {@link Instance.dir}: deleting it deletes the VM. */
   dir: string;
   /** qcow2 overlay over the base image's disk (QEMU). */
   disk: string;
@@ -61,11 +118,9 @@ export interface InstancePaths {
   quarantine: string;
 }
 
-/** The layout of `.vibe/` in `project`, an absolute path. */
-export function instancePaths(project: string): InstancePaths {
-  const dir = join(project, ".vibe");
+/** The layout of a VM's state directory. */
+export function instancePaths({ dir }: Pick<Instance, "dir">): InstancePaths {
   return {
-    project,
     dir,
     disk: join(dir, "disk.qcow2"),
     rawDisk: join(dir, "disk.raw"),

@@ -1,28 +1,21 @@
 /** Options that several commands share, and their values checked. */
 
+import type { VmOptions } from "../plan/options.ts";
 import type { GitMode } from "../share/git_guard.ts";
 import { type Command, InvalidArgumentError, Option } from "commander";
 
 /** See {@link GitMode}. */
 const GIT_MODES: GitMode[] = ["guard", "rw", "ro", "hide"];
 
-/** The options that shape a VM, as they were given; what was not given is absent. */
-export interface VmOptions {
-  cpus?: number;
-  ram?: number;
-  mount?: string[];
-  /** False with `--no-default-mounts`. */
-  defaultMounts?: boolean;
-  git?: GitMode;
-  image?: string;
-  yes?: boolean;
+/** What is given to every command that needs a VM. */
+export interface CliOptions extends VmOptions {
   verbose?: boolean;
 }
 
 /** The least memory a Debian guest boots with. */
 const MIN_RAM = 256;
 
-/** Adds the options of {@link VmOptions} to a command. */
+/** Adds the options of {@link CliOptions} to a command. */
 export function addVmOptions<T extends Command>(command: T): T {
   command
     .addOption(
@@ -52,10 +45,10 @@ export function addVmOptions<T extends Command>(command: T): T {
  * The options of a command and of the commands above it, the nearest one winning. commander sets
  * `defaultMounts` to true where it was not given, so only a false counts.
  */
-export function mergedOptions(command: Command): VmOptions {
-  const chain: VmOptions[] = [];
+export function mergedOptions(command: Command): CliOptions {
+  const chain: CliOptions[] = [];
   for (let at: Command | null = command; at; at = at.parent) chain.unshift(at.opts());
-  const merged: VmOptions = Object.assign({}, ...chain);
+  const merged: CliOptions = Object.assign({}, ...chain);
   merged.mount = chain.flatMap((options) => options.mount ?? []);
   merged.defaultMounts = chain.every((options) => options.defaultMounts !== false);
   return merged;

@@ -2,7 +2,7 @@
 
 import { Command, CommanderError } from "commander";
 import { ExitCode, VibeError } from "../errors.ts";
-import { addVmOptions, mergedOptions, type VmOptions } from "./options.ts";
+import { addVmOptions, type CliOptions, mergedOptions } from "./options.ts";
 import { printError } from "./output.ts";
 
 /** The version of deno.json; a test holds the two together. */
@@ -17,7 +17,7 @@ export const VERSION = "0.1.0";
  */
 export async function parseAndRun(
   args: string[],
-  onOptions: (options: VmOptions) => void,
+  onOptions: (options: CliOptions) => void,
 ): Promise<number> {
   let code = 0;
   const program = buildProgram((result) => code = result);

@@ -6,8 +6,8 @@ import { FrameType, PROTOCOL_VERSION } from "../agent/frame.ts";
 import { encodeHello, FROM_SUPERVISOR } from "../agent/messages.ts";
 import { printableLines, VibeError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
-import type { InstancePaths } from "../paths.ts";
-import type { VmPlan } from "../plan.ts";
+import { type Instance, instancePaths } from "../paths.ts";
+import type { VmPlan } from "../plan/plan.ts";
 import { decodeEvent, type Failure, type SupervisorEvent, type VmInfo } from "./control.ts";
 import { checkHello } from "./hub.ts";
 import { vmRuntime } from "./runtime.ts";
@@ -70,7 +70,7 @@ export class Attachment implements Disposable {
     const end = this.#end ?? new VibeError(
       "SUPERVISOR_GONE",
       "The VM has ended: its supervisor is gone",
-      { hint: "Run `vibe` again to start it; .vibe/supervisor.log may say more." },
+      { hint: "Run `vibe` again to start it; its supervisor.log may say more." },
     );
     this.#info.reject(end);
     this.#ready.reject(end);
@@ -123,12 +123,12 @@ function fromFailure({ code, message, hint }: Failure): VibeError {
   return new VibeError(code, message, { hint });
 }
 
-/** Attaches to the project's VM if one runs; null otherwise. */
+/** Attaches to a VM if it runs; null otherwise. */
 export async function attachRunning(
-  project: string,
+  instance: Instance,
   events: AttachEvents,
 ): Promise<Attachment | null> {
-  const { socket } = await vmRuntime(project);
+  const { socket } = vmRuntime(instance);
   try {
     return new Attachment(await Deno.connect({ transport: "unix", path: socket }), events);
   } catch {
@@ -138,21 +138,21 @@ export async function attachRunning(
 }
 
 /**
- * Attaches to the project's VM, starting it from `plan` if none runs. Of several commands at
- * once, one starts it and the others attach.
+ * Attaches to the VM of a plan, starting it if it does not run. Of several commands at once, one
+ * starts it and the others attach.
  *
  * @throws {VibeError} if it cannot be started.
  */
 export async function attachOrStart(
-  paths: InstancePaths,
   plan: VmPlan,
   events: AttachEvents,
 ): Promise<Attachment> {
+  const paths = instancePaths(plan.instance);
   using _lock = await takeStartLock(paths.startLock, events);
-  const running = await attachRunning(paths.project, events);
+  const running = await attachRunning(plan.instance, events);
   if (running) return running;
   await using _starter = await startSupervisor(plan, events);
-  const attachment = await attachRunning(paths.project, events);
+  const attachment = await attachRunning(plan.instance, events);
   if (attachment) {
     // Only now does the supervisor know of us; until then it lives by our pipe.
     await attachment.info.catch(() => {});

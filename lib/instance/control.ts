@@ -5,6 +5,7 @@
  */
 
 import type { VmExit } from "../driver/driver.ts";
+import type { Instance } from "../paths.ts";
 import type { GitMode } from "../share/git_guard.ts";
 import type { Repository } from "../share/git_scan.ts";
 
@@ -20,7 +21,7 @@ export interface MountInfo {
 
 /** What a running VM was started with. */
 export interface VmInfo {
-  project: string;
+  instance: Instance;
   image: string;
   base: string;
   cpus: number;

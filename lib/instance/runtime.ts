@@ -1,7 +1,7 @@
 /** Private directories for the sockets of running VMs. */
 
 import { VibeError } from "../errors.ts";
-import { runtimeDir } from "../paths.ts";
+import { type Instance, runtimeDir } from "../paths.ts";
 
 /** The sockets of one VM live here; `id` names it in process lists and logs. */
 export interface VmRuntime {
@@ -11,11 +11,8 @@ export interface VmRuntime {
   socket: string;
 }
 
-/** The runtime of the VM that belongs to `project`, an absolute path without symlinks. */
-export async function vmRuntime(project: string): Promise<VmRuntime> {
-  const bytes = new TextEncoder().encode(project);
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  const id = [...digest.subarray(0, 6)].map((b) => b.toString(16).padStart(2, "0")).join("");
+/** The runtime of a VM. */
+export function vmRuntime({ id }: Pick<Instance, "id">): VmRuntime {
   const dir = `${runtimeDir()}/${id}`;
   return { id, dir, socket: `${dir}/vibe.sock` };
 }

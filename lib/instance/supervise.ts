@@ -6,8 +6,9 @@ import type { Disk, Driver } from "../driver/driver.ts";
 import { reason, VibeError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
 import { instancePaths } from "../paths.ts";
-import type { VmPlan } from "../plan.ts";
+import type { VmPlan } from "../plan/plan.ts";
 import type { Failure } from "./control.ts";
+import { register } from "./registry.ts";
 import { readRecord, writeRecord } from "./record.ts";
 import { makeRuntime, removeRuntime, vmRuntime } from "./runtime.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -38,12 +39,14 @@ export async function supervise(): Promise<void> {
 }
 
 async function superviseVm(plan: VmPlan, starterLeft: Promise<void>): Promise<void> {
-  const paths = instancePaths(plan.project);
+  const paths = instancePaths(plan.instance);
   using _lock = await FileLock.tryTake(paths.lock) ?? await waitForLock(paths.lock);
   using log = openLog(paths.supervisorLog);
   const driver = await chooseDriver();
   const disk = await prepareDisk(plan, driver);
-  const runtime = await vmRuntime(plan.project);
+  // Only lists of VMs need it.
+  await register(plan.instance).catch((error) => log.write(`cannot register: ${reason(error)}`));
+  const runtime = vmRuntime(plan.instance);
   await makeRuntime(runtime);
   try {
     const listener = Deno.listen({ transport: "unix", path: runtime.socket });
@@ -96,7 +99,7 @@ async function chooseDriver(): Promise<Driver> {
  * overlays; Virtualization.framework only raw disks, so there it is a clone.
  */
 async function prepareDisk(plan: VmPlan, driver: Driver): Promise<Disk> {
-  const paths = instancePaths(plan.project);
+  const paths = instancePaths(plan.instance);
   const backing = plan.base.disk;
   const disk: Disk = driver.name === "vz"
     ? { path: paths.rawDisk, format: "raw" }

@@ -16,7 +16,7 @@ import {
 import type { Disk, Driver, Vm, VmExit } from "../driver/driver.ts";
 import { printable, reason, VibeError } from "../errors.ts";
 import { instancePaths } from "../paths.ts";
-import { planInfo, type VmPlan } from "../plan.ts";
+import { planInfo, type VmPlan } from "../plan/plan.ts";
 import { watchGit } from "../share/git_watch.ts";
 import { ConsoleLog } from "./console_log.ts";
 import { encodeEvent, type SupervisorEvent, type VmState } from "./control.ts";
@@ -123,15 +123,15 @@ export class Supervisor {
   /** What was noticed when the last command had left, for the next one. */
   async #keepUnsaid(): Promise<void> {
     if (this.#unsaid.length === 0) return;
-    const { notices } = instancePaths(this.#plan.project);
+    const { notices } = instancePaths(this.#plan.instance);
     const text = this.#unsaid.map((line) => `${line}\n`).join("");
     await Deno.writeTextFile(notices, text, { append: true }).catch(() => {});
   }
 
   /** What mounts cannot guard in the project's Git directories. */
   #watchGit(): AsyncDisposable | null {
-    const { gitWatch, project } = this.#plan;
-    const { quarantine } = instancePaths(project);
+    const { gitWatch, instance } = this.#plan;
+    const { quarantine } = instancePaths(instance);
     return gitWatch && watchGit(gitWatch, quarantine, ({ message }) => this.#note(message));
   }
 
@@ -163,7 +163,7 @@ export class Supervisor {
     }, (text) => this.#note(text));
     this.#vm = vm;
     this.#log(`started: ${vm.description}`);
-    this.#console.record(vm.console, instancePaths(plan.project).consoleLog);
+    this.#console.record(vm.console, instancePaths(plan.instance).consoleLog);
     const ready = Promise.withResolvers<null>();
     this.#serveAgent(vm, () => this.#onAgent().then(() => ready.resolve(null), ready.reject));
     const timeout = setTimeout(() => ready.reject(this.#noSignOfLife()), BOOT_TIMEOUT_MS);
@@ -297,7 +297,7 @@ export class Supervisor {
   }
 
   #consoleHint(): string {
-    const { consoleLog } = instancePaths(this.#plan.project);
+    const { consoleLog } = instancePaths(this.#plan.instance);
     return `Last lines of its console ("${consoleLog}"):\n${this.#console.tail()}`;
   }
 }

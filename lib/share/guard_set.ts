@@ -2,6 +2,7 @@
 
 import { isAbsolute, relative } from "node:path";
 import type { Guard } from "../driver/driver.ts";
+import { cacheDir, configDir, dataDir } from "../paths.ts";
 import { type EntryKind, entryKind, withAncestors } from "./entry.ts";
 
 const STRENGTH: Record<Guard["rule"], number> = { pin: 0, "read-only": 1, hide: 2 };
@@ -51,5 +52,16 @@ export class GuardSet {
   #add(path: string, rule: Guard["rule"]): void {
     const present = this.#rules.get(path);
     if (!present || STRENGTH[present] < STRENGTH[rule]) this.#rules.set(path, rule);
+  }
+}
+
+/** The directories that hold what vibe trusts: programs it runs, disks, the user's settings. */
+export const ownDirectories = () => [cacheDir(), dataDir(), configDir()];
+
+/** Hides vibe's own files from the guest of a share that is so wide that it holds them. */
+export function hideOwnFiles(guards: GuardSet): void {
+  for (const dir of ownDirectories()) {
+    const inside = guards.below(dir);
+    if (inside) guards.protect(inside, "hide");
   }
 }

@@ -2,9 +2,10 @@
 
 import { basename } from "node:path";
 import { ExitCode, printable, VibeError } from "../errors.ts";
+import type { Guard } from "../driver/driver.ts";
 import { gitGuard, type GitMode, type GitWatch, type PlacedShare } from "./git_guard.ts";
 import { type Repository, scanRepositories } from "./git_scan.ts";
-import { GuardSet } from "./guard_set.ts";
+import { GuardSet, hideOwnFiles } from "./guard_set.ts";
 import { isWithin } from "./mountinfo.ts";
 
 /** The shares of a project, and what goes with them. Plain data. */
@@ -25,22 +26,26 @@ export function projectGuestPath(project: string): string {
 }
 
 /**
- * The shares of a project directory. Its `.vibe` is hidden, which must exist before the VM starts;
- * so is every `.vibe` further down, or one VM could rewrite the disk of another.
+ * The shares of a project directory. Its `.vibe` is hidden if the VM's state is there, which must
+ * exist before the VM starts; so is every `.vibe` further down, or one VM could rewrite the disk of
+ * another.
  *
  * @param project absolute, without symbolic links.
  * @param home the user's home directory.
+ * @param state the VM's state directory, `.vibe` in the project unless given.
  * @throws {VibeError} `PROJECT_TOO_WIDE`, `PROJECT_STATE`, `GIT_UNGUARDABLE`.
  */
 export async function projectShares(
   project: string,
   git: GitMode,
   home: string | undefined = Deno.env.get("HOME"),
+  state: string = `${project}/.vibe`,
 ): Promise<ProjectShares> {
   await refuseTooWide(project, home);
   const guards = new GuardSet(project);
-  const state = guards.kind(".vibe");
-  if (state !== "directory" && state !== "missing") {
+  const inside = state === `${project}/.vibe`;
+  const kind = guards.kind(".vibe");
+  if (inside && kind !== "directory" && kind !== "missing") {
     throw new VibeError(
       "PROJECT_STATE",
       `Cannot use "${printable(project)}/.vibe": it is not a directory`,
@@ -50,13 +55,15 @@ export async function projectShares(
   const guestPath = projectGuestPath(project);
   const scan = scanRepositories(project);
   for (const path of scan.projects) guards.protect(`${path}/.vibe`, "hide");
+  hideOwnFiles(guards);
   const { shares, watch, warnings } = await gitGuard(guards, guestPath, git, scan);
+  const own: Guard[] = inside ? [{ path: ".vibe", rule: "hide" }] : [];
   const share: PlacedShare = {
     name: "project",
     source: project,
     guestPath,
     readOnly: false,
-    guards: [{ path: ".vibe", rule: "hide" }, ...guards.list()],
+    guards: [...own, ...guards.list()],
   };
   return { shares: [share, ...shares], watch, repositories: scan.repositories, warnings };
 }

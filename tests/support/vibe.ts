@@ -38,7 +38,12 @@ export class Project implements AsyncDisposable {
   private constructor(root: string, dir: string) {
     this.#root = root;
     this.dir = dir;
-    this.env = { VIBE_CACHE: TEST_CACHE, VIBE_RUNTIME: `${root}/r`, NO_COLOR: "1" };
+    this.env = {
+      VIBE_CACHE: TEST_CACHE,
+      VIBE_RUNTIME: `${root}/r`,
+      VIBE_DATA: `${root}/data`,
+      NO_COLOR: "1",
+    };
   }
 
   /** `name`: of the directory, and so of the share in the guest. */

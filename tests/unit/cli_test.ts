@@ -2,15 +2,15 @@ import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/st
 import { buildProgram, VERSION } from "../../lib/cli/program.ts";
 import { plainRun } from "../../lib/cli/entry.ts";
 import { formatError, formatMounts } from "../../lib/cli/output.ts";
-import { addVmOptions, mergedOptions, type VmOptions } from "../../lib/cli/options.ts";
+import { addVmOptions, type CliOptions, mergedOptions } from "../../lib/cli/options.ts";
 import { Command, CommanderError } from "commander";
 import { printable, VibeError } from "../../lib/errors.ts";
 import { MAIN } from "../support/vibe.ts";
 import { run } from "../../lib/process.ts";
 
 /** What `run` would be given for a command line. */
-async function parse(...args: string[]): Promise<{ words: string[]; options: VmOptions }> {
-  const result = Promise.withResolvers<{ words: string[]; options: VmOptions }>();
+async function parse(...args: string[]): Promise<{ words: string[]; options: CliOptions }> {
+  const result = Promise.withResolvers<{ words: string[]; options: CliOptions }>();
   const program = addVmOptions(new Command("vibe")).exitOverride().enablePositionalOptions()
     .configureOutput({ writeErr() {} });
   addVmOptions(program.command("run").argument("<command...>").passThroughOptions())

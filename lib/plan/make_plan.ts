@@ -9,8 +9,8 @@ import { DEFAULT_IMAGE, findImage } from "../image/catalog.ts";
 import { missingBase } from "../image/clone.ts";
 import { ensureBootFiles } from "../image/initrd.ts";
 import { readRecord } from "../instance/record.ts";
-import type { InstancePaths } from "../paths.ts";
-import type { VmPlan } from "../plan.ts";
+import { type Instance, instancePaths } from "../paths.ts";
+import type { VmPlan } from "./plan.ts";
 import type { Progress } from "../progress.ts";
 import type { VmOptions } from "./options.ts";
 import { planShares } from "./plan_shares.ts";
@@ -19,20 +19,20 @@ const DEFAULT_CPUS = 2;
 const DEFAULT_RAM = 2048;
 
 /**
- * The plan for the VM of a project, with everything it needs in place: programs on the host, the
+ * The plan for a VM, with everything it needs in place: programs on the host, the
  * image, the agent. What is missing is installed or built.
  *
  * @param warn told, one line each, what the user should know about it.
  * @throws {VibeError} if that cannot be, or may not.
  */
 export async function makePlan(
-  paths: InstancePaths,
+  instance: Instance,
   options: VmOptions,
   progress: Progress,
   warn: (text: string) => void,
 ): Promise<VmPlan> {
   // What is wrong with the command line should show before minutes of work.
-  const shares = await planShares(paths, options, warn);
+  const shares = await planShares(instance, options, warn);
   using interrupt = abortOnInterrupt();
   const prepare = {
     yes: options.yes,
@@ -40,12 +40,12 @@ export async function makePlan(
     progress,
     signal: interrupt.signal,
   };
-  const record = await readRecord(paths);
+  const record = await readRecord(instancePaths(instance));
   if (record && options.image !== undefined && options.image !== record.image) {
     throw new VibeError(
       "IMAGE_DIFFERS",
-      `The VM of "${paths.project}" was made from the image "${record.image}"`,
-      { hint: `Remove "${paths.dir}" to make it anew, from "${options.image}".` },
+      `The VM of "${instance.title}" was made from the image "${record.image}"`,
+      { hint: `Remove "${instance.dir}" to make it anew, from "${options.image}".` },
     );
   }
   const image = record?.image ?? options.image ?? DEFAULT_IMAGE;
@@ -57,7 +57,7 @@ export async function makePlan(
   return {
     ...shares,
     ...boot,
-    project: paths.project,
+    instance,
     image,
     base: { id: base.id, disk: base.disk },
     cpus: options.cpus ?? Math.min(DEFAULT_CPUS, navigator.hardwareConcurrency),

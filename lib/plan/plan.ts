@@ -1,17 +1,18 @@
 /** One VM, wholly resolved: what the supervisor is given. Plain data, it travels as JSON. */
 
-import type { VmConfig } from "./driver/driver.ts";
-import type { VmInfo } from "./instance/control.ts";
-import type { GitMode, GitWatch, PlacedShare } from "./share/git_guard.ts";
-import type { Repository } from "./share/git_scan.ts";
+import type { VmConfig } from "../driver/driver.ts";
+import type { Instance } from "../paths.ts";
+import type { VmInfo } from "../instance/control.ts";
+import type { GitMode, GitWatch, PlacedShare } from "../share/git_guard.ts";
+import type { Repository } from "../share/git_scan.ts";
 
 /** A share and where the guest sees it. */
 export type PlannedMount = PlacedShare;
 
 /** Everything a VM is started from. */
 export interface VmPlan {
-  /** The project directory, absolute and without symlinks. */
-  project: string;
+  /** Which VM. */
+  instance: Instance;
   /** Name of the image. */
   image: string;
   /** The base it resolved to. */
@@ -38,7 +39,7 @@ export interface VmPlan {
 /** The part of a plan that users see. */
 export function planInfo(plan: VmPlan): VmInfo {
   return {
-    project: plan.project,
+    instance: plan.instance,
     image: plan.image,
     base: plan.base.id,
     cpus: plan.cpus,

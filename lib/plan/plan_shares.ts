@@ -1,10 +1,10 @@
 /** Which host directories a VM gets, where, and what it may do to them. */
 
 import { printable, VibeError } from "../errors.ts";
-import type { InstancePaths } from "../paths.ts";
-import type { PlannedMount, VmPlan } from "../plan.ts";
+import type { Instance } from "../paths.ts";
+import type { PlannedMount, VmPlan } from "./plan.ts";
 import { scanRepositories } from "../share/git_scan.ts";
-import { GuardSet } from "../share/guard_set.ts";
+import { GuardSet, hideOwnFiles, ownDirectories } from "../share/guard_set.ts";
 import { mountSource, type MountSpec, parseMounts } from "../share/mount_spec.ts";
 import { isWithin } from "../share/mountinfo.ts";
 import { projectShares } from "../share/project.ts";
@@ -23,7 +23,7 @@ export type PlannedShares = Pick<
  * @throws {VibeError} `MOUNT_*`, `PROJECT_*`, `GIT_UNGUARDABLE`.
  */
 export async function planShares(
-  paths: InstancePaths,
+  instance: Instance,
   options: VmOptions,
   warn: (text: string) => void,
 ): Promise<PlannedShares> {
@@ -31,13 +31,16 @@ export async function planShares(
   const mountSpecs = options.mount ?? [];
   const defaultMounts = options.defaultMounts !== false;
   // What cannot be parsed is told before anything is looked at.
-  parseMounts(mountSpecs, paths.project);
-  const project = defaultMounts ? await projectShares(paths.project, git) : null;
+  const cwd = Deno.cwd();
+  parseMounts(mountSpecs, cwd);
+  const project = defaultMounts && instance.kind === "project"
+    ? await projectShares(instance.title, git, undefined, instance.dir)
+    : null;
   project?.warnings.forEach(warn);
   const mounts: PlannedMount[] = project?.shares ?? [];
-  const specs = parseMounts(mountSpecs, paths.project, mounts.map((mount) => mount.guestPath));
+  const specs = parseMounts(mountSpecs, cwd, mounts.map((mount) => mount.guestPath));
   for (const [index, spec] of specs.entries()) {
-    mounts.push(await explicitMount(`mount-${index}`, spec, paths));
+    mounts.push(await explicitMount(`mount-${index}`, spec, instance));
   }
   return {
     mounts,
@@ -54,19 +57,20 @@ export async function planShares(
 async function explicitMount(
   name: string,
   spec: MountSpec,
-  paths: InstancePaths,
+  instance: Instance,
 ): Promise<PlannedMount> {
   const source = await mountSource(spec);
-  if (isWithin(source, paths.dir)) {
-    throw new VibeError("MOUNT_STATE", `Cannot mount "${printable(source)}": it is the VM's own`, {
-      hint: "A VM that can write its own disk image could make the host read any file.",
+  if ([instance.dir, ...ownDirectories()].some((own) => isWithin(source, own))) {
+    throw new VibeError("MOUNT_STATE", `Cannot mount "${printable(source)}": it is vibe's own`, {
+      hint: "A VM that can write a disk image could make the host read any file.",
     });
   }
   const guards = new GuardSet(source);
   if (guards.kind("") === "directory") {
-    const own = guards.below(paths.dir);
+    const own = guards.below(instance.dir);
     if (own) guards.protect(own, "hide");
     for (const other of scanRepositories(source).projects) guards.protect(`${other}/.vibe`, "hide");
+    hideOwnFiles(guards);
   }
   const { guest: guestPath, readOnly } = spec;
   return { name, source, guestPath, readOnly, guards: guards.list() };

@@ -1,0 +1,51 @@
+/** The state directories of VMs, made when they are first asked for. */
+
+import { join } from "node:path";
+import { reason, VibeError } from "../errors.ts";
+import { writeFileWhole } from "../files.ts";
+import { type Instance, projectInstance } from "../paths.ts";
+
+/**
+ * The VM of a directory, its state directory made.
+ *
+ * @throws {VibeError} `VIBE_DIR_BLOCKED`, `PROJECT_READ_ONLY`.
+ */
+export async function openProject(directory: string): Promise<Instance> {
+  const project = await Deno.realPath(directory);
+  const instance = await projectInstance(project);
+  // So that the disk is never committed by accident.
+  if (await openState(instance)) await writeFileWhole(join(instance.dir, ".gitignore"), "*\n");
+  return instance;
+}
+
+/**
+ * Makes the state directory of a VM; true if it was not there.
+ *
+ * @throws {VibeError} `VIBE_DIR_BLOCKED`, `PROJECT_READ_ONLY`.
+ */
+export async function openState({ kind, dir, title }: Instance): Promise<boolean> {
+  try {
+    // A project's directory is there, or the user would not be in it.
+    await Deno.mkdir(dir, { mode: 0o700, recursive: !dir.startsWith(`${title}/`) });
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) {
+      if ((await Deno.lstat(dir)).isDirectory) return false;
+      throw new VibeError("VIBE_DIR_BLOCKED", `Cannot use "${dir}": it is not a directory`);
+    }
+    const why = error instanceof Deno.errors.PermissionDenied || isReadOnly(error)
+      ? "it is read-only for you"
+      : reason(error);
+    throw new VibeError("PROJECT_READ_ONLY", `Cannot make a VM in "${title}": ${why}`, {
+      hint: kind === "project"
+        ? `vibe keeps the VM's disk in "${dir}". Use a directory that you can write to, and ` +
+          `share this one: --mount ${title}:project:read-only`
+        : `vibe keeps the VM's files in "${dir}". VIBE_DATA names another place.`,
+      cause: error,
+    });
+  }
+}
+
+function isReadOnly(error: unknown): boolean {
+  return (error as { code?: string }).code === "EROFS";
+}

@@ -1,0 +1,69 @@
+/**
+ * The VMs that this user has made: a cache for commands that are about all of them. One file each;
+ * one that is lost comes back when its VM is started again.
+ */
+
+import { join } from "node:path";
+import { readTextIfPresent, writeFileWhole } from "../files.ts";
+import { dataDir, type Instance, instancePaths } from "../paths.ts";
+
+const registryDir = () => join(dataDir(), "registry");
+
+/** Notes that a VM exists. */
+export async function register(instance: Instance): Promise<void> {
+  await Deno.mkdir(registryDir(), { recursive: true, mode: 0o700 });
+  const path = join(registryDir(), `${instance.id}.json`);
+  await writeFileWhole(path, JSON.stringify(instance) + "\n");
+}
+
+/** Forgets a VM, whether it was known or not. */
+export async function unregister({ id }: Pick<Instance, "id">): Promise<void> {
+  await Deno.remove(join(registryDir(), `${id}.json`)).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+}
+
+/**
+ * The VMs that still exist, sorted by title. Entries of those that were deleted are removed on the
+ * way, and so are files that are not what was written.
+ */
+export async function knownInstances(): Promise<Instance[]> {
+  const found: Instance[] = [];
+  for (const name of await names()) {
+    const path = join(registryDir(), name);
+    const instance = parse(await readTextIfPresent(path), name);
+    if (instance && await exists(instance)) found.push(instance);
+    else await Deno.remove(path).catch(() => {});
+  }
+  return found.sort((a, b) => a.title < b.title ? -1 : 1);
+}
+
+async function names(): Promise<string[]> {
+  const found: string[] = [];
+  try {
+    for await (const { name } of Deno.readDir(registryDir())) {
+      if (name.endsWith(".json")) found.push(name);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return found;
+}
+
+async function exists(instance: Instance): Promise<boolean> {
+  const { record } = instancePaths(instance);
+  return await Deno.lstat(record).then((info) => info.isFile, () => false);
+}
+
+function parse(text: string | null, name: string): Instance | null {
+  try {
+    const { kind, title, id, dir } = JSON.parse(text ?? "");
+    const texts = [title, id, dir].every((value) => typeof value === "string");
+    if (!texts || !["project", "named", "disk"].includes(kind) || name !== `${id}.json`) {
+      return null;
+    }
+    return { kind, title, id, dir };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,104 @@
+/** From options to an attached VM: look for it, prepare what is missing, start it, wait. */
+
+import { VibeError } from "../errors.ts";
+import { readTextIfPresent } from "../files.ts";
+import { type Instance, instancePaths } from "../paths.ts";
+import type { VmOptions } from "../plan/options.ts";
+import type { Progress } from "../progress.ts";
+import { type Attachment, attachOrStart, attachRunning, StoppingError } from "./attach.ts";
+import type { VmInfo } from "./control.ts";
+
+/** An attached VM that is ready, and what it was started with. */
+export interface ReadyVm extends Disposable {
+  attachment: Attachment;
+  info: VmInfo;
+}
+
+/** Who is told what happens on the way. */
+export interface StartEvents {
+  progress: Progress;
+  /** One line that is worth keeping. */
+  note(text: string): void;
+}
+
+/**
+ * Attaches to a VM whose state directory is there, starting it if need be; resolves once programs
+ * can be started in it.
+ *
+ * @throws {VibeError} if that cannot be.
+ */
+export async function startVm(
+  instance: Instance,
+  options: VmOptions,
+  { progress, note }: StartEvents,
+): Promise<ReadyVm> {
+  const events = {
+    waiting: (text: string) => progress.step(text),
+    note: (text: string) => {
+      progress.done();
+      note(text);
+    },
+  };
+  await showNotices(instance, events.note);
+  for (;;) {
+    const attachment = await attachRunning(instance, events) ??
+      await startFresh(instance, options, progress, events);
+    try {
+      const info = await attachment.info;
+      requireSameOptions(options, info);
+      progress.step("Booting");
+      await attachment.ready;
+      progress.done();
+      return { attachment, info, [Symbol.dispose]: () => attachment[Symbol.dispose]() };
+    } catch (error) {
+      attachment[Symbol.dispose]();
+      // We came as its last session left. When it is gone, a new one can start.
+      if (!(error instanceof StoppingError)) throw error;
+    }
+  }
+}
+
+/** What a supervisor had to say when nobody listened. */
+async function showNotices(instance: Instance, note: (text: string) => void) {
+  const { notices } = instancePaths(instance);
+  const text = await readTextIfPresent(notices);
+  if (text === null) return;
+  await Deno.remove(notices).catch(() => {});
+  for (const line of text.split("\n").filter(Boolean)) note(line);
+}
+
+async function startFresh(
+  instance: Instance,
+  options: VmOptions,
+  progress: Progress,
+  events: Parameters<typeof attachOrStart>[1],
+): Promise<Attachment> {
+  // Loaded only now: a VM that runs already needs none of it.
+  const { makePlan } = await import("../plan/make_plan.ts");
+  // Outside the lock: it may take minutes, and another command may do it at the same time.
+  const plan = await makePlan(instance, options, progress, events.note);
+  progress.step("Starting");
+  return await attachOrStart(plan, events);
+}
+
+/** What was asked for must hold, or the user would believe what is not so. */
+function requireSameOptions(options: VmOptions, info: VmInfo): void {
+  const differs: string[] = [];
+  const check = (flag: string, wanted: unknown, actual: unknown) => {
+    if (wanted !== undefined && wanted !== actual) differs.push(`${flag} ${actual}`);
+  };
+  check("--cpus", options.cpus, info.cpus);
+  check("--ram", options.ram, info.memoryMiB);
+  check("--git", options.git, info.git);
+  check("--image", options.image, info.image);
+  for (const spec of options.mount ?? []) {
+    if (!info.mountSpecs.includes(spec)) differs.push(`no --mount ${spec}`);
+  }
+  if (options.defaultMounts === false && info.defaultMounts) differs.push("the default mounts");
+  if (differs.length === 0) return;
+  throw new VibeError(
+    "VM_DIFFERS",
+    `The VM of "${info.instance.title}" already runs, with ${differs.join(", ")}`,
+    { hint: "Leave its shells (it then stops) and try again, or leave these options out." },
+  );
+}

@@ -1,0 +1,16 @@
+/** What may be asked of a VM, before anything is resolved. */
+
+import type { GitMode } from "../share/git_guard.ts";
+
+/** The options that shape a VM, as they were given; what was not given is absent. */
+export interface VmOptions {
+  cpus?: number;
+  ram?: number;
+  mount?: string[];
+  /** False with `--no-default-mounts`. */
+  defaultMounts?: boolean;
+  git?: GitMode;
+  image?: string;
+  /** Install what this host lacks without asking. */
+  yes?: boolean;
+}
