@@ -15,6 +15,29 @@ export class FileLock implements Disposable {
     return new FileLock(file);
   }
 
+  /**
+   * Like {@link FileLock.take}, but gives up waiting when the signal says so.
+   *
+   * @throws the signal's reason.
+   */
+  static async takeUnlessAborted(path: string, signal?: AbortSignal): Promise<FileLock> {
+    const taking = FileLock.take(path);
+    if (!signal) return await taking;
+    const aborted = Promise.withResolvers<never>();
+    const abort = () => aborted.reject(signal.reason);
+    signal.addEventListener("abort", abort);
+    try {
+      signal.throwIfAborted();
+      return await Promise.race([taking, aborted.promise]);
+    } catch (error) {
+      // The kernel still waits for us; whatever it gives us then, we let go.
+      taking.then((lock) => lock[Symbol.dispose](), () => {});
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
   /** The lock, or null if another process holds it now. @throws if the file cannot be made. */
   static async tryTake(path: string): Promise<FileLock | null> {
     const file = await open(path);

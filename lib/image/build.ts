@@ -79,29 +79,13 @@ async function withImageLock(
   let lock = await FileLock.tryTake(path);
   if (!lock) {
     progress.step(`Waiting for another vibe, which builds the image "${name}"`);
-    lock = await takeUnlessAborted(path, signal);
+    lock = await FileLock.takeUnlessAborted(path, signal).catch((error) => {
+      throw signal?.aborted ? interrupted() : error;
+    });
     progress.done();
   }
   using _lock = lock;
   return await work();
-}
-
-async function takeUnlessAborted(path: string, signal?: AbortSignal): Promise<FileLock> {
-  const taking = FileLock.take(path);
-  if (!signal) return await taking;
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(interrupted());
-  signal.addEventListener("abort", abort);
-  try {
-    if (signal.aborted) throw interrupted();
-    return await Promise.race([taking, aborted.promise]);
-  } catch (error) {
-    // The kernel still waits for us; whatever it gives us then, we let go.
-    taking.then((lock) => lock[Symbol.dispose](), () => {});
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }
 
 async function build(name: string, options: BuildOptions): Promise<Base> {

@@ -30,6 +30,24 @@ export function noSpace(dir: string, bytes: number, log: string): VibeError {
   });
 }
 
+/** What went wrong while files were written to a directory, or null if it is something else. */
+export function fileSystemError(error: unknown, dir: string): VibeError | null {
+  const { code, message } = error as { code?: string; message?: string };
+  if (code === "ENOSPC" || code === "EDQUOT" || /no space left on device/i.test(message ?? "")) {
+    return new VibeError("IMAGE_NO_SPACE", `Cannot make the disk: no space is left in "${dir}"`, {
+      hint: REMEDY,
+      cause: error,
+    });
+  }
+  if (code === "EROFS" || code === "EACCES") {
+    return new VibeError("CACHE_READ_ONLY", `Cannot write in "${dir}": ${message}`, {
+      hint: "Let VIBE_CACHE name a directory that you can write to.",
+      cause: error,
+    });
+  }
+  return null;
+}
+
 function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -1,0 +1,185 @@
+/** One HTTP request for the rest of a file: redirects, ranges, and servers that fall silent. */
+
+import { printable } from "../errors.ts";
+
+const MAX_REDIRECTS = 10;
+
+/** A transfer that did not work out; `retry` says whether the same request may work later. */
+export class TransferError extends Error {
+  readonly retry: boolean;
+
+  constructor(message: string, retry: boolean, cause?: unknown) {
+    super(message, { cause });
+    this.retry = retry;
+  }
+}
+
+/** What tells one version of a file from another (RFC 9110, 8.8). */
+export interface Validators {
+  etag: string | null;
+  lastModified: string | null;
+}
+
+/** What to ask for. */
+export interface RangeRequest {
+  url: string;
+  /** The first byte that is wanted. */
+  from: number;
+  /** Of the bytes before `from`. */
+  validators: Validators | null;
+  /** A server that says nothing for so long is given up, in milliseconds. */
+  stallMs: number;
+  signal?: AbortSignal;
+}
+
+/** An answer whose content is still to come. */
+export interface RangeResponse {
+  /** The first byte that comes: what was asked for, or 0 if the server gives the whole file. */
+  from: number;
+  /** Size of the whole file, or null if the server does not say. */
+  total: number | null;
+  validators: Validators;
+  /** @throws {TransferError} while it is read. */
+  chunks: AsyncIterable<Uint8Array>;
+  /** Lets go of the connection. */
+  close(): Promise<void>;
+}
+
+/**
+ * Asks for a file from some byte on.
+ *
+ * @throws {TransferError} if there is no such answer.
+ */
+export async function requestRange(request: RangeRequest): Promise<RangeResponse> {
+  const stall = new StallTimer(request.stallMs);
+  const signal = request.signal ? AbortSignal.any([request.signal, stall.signal]) : stall.signal;
+  const response = await stall.watch(() => followRedirects(request, signal));
+  if (response.status === 416 && request.from > 0) {
+    // The file is shorter than what we have of it.
+    await response.body?.cancel();
+    return await requestRange({ ...request, from: 0, validators: null });
+  }
+  try {
+    return { ...readHeaders(request, response), ...content(response, stall) };
+  } catch (error) {
+    await response.body?.cancel().catch(() => {});
+    throw error;
+  }
+}
+
+async function followRedirects(request: RangeRequest, signal: AbortSignal): Promise<Response> {
+  const headers = rangeHeaders(request);
+  let url = new URL(request.url);
+  for (let count = 0; count <= MAX_REDIRECTS; count++) {
+    const response = await fetch(url, { headers, signal, redirect: "manual" });
+    const location = response.headers.get("location");
+    if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return response;
+    await response.body?.cancel();
+    url = redirectTarget(url, location);
+  }
+  throw new TransferError("the server redirects without end", false);
+}
+
+function redirectTarget(from: URL, location: string): URL {
+  const target = URL.parse(location, from.href);
+  const shown = printable(location);
+  if (target?.protocol !== "http:" && target?.protocol !== "https:") {
+    throw new TransferError(`the server redirects to "${shown}", which is no web address`, false);
+  }
+  if (from.protocol === "https:" && target.protocol === "http:") {
+    throw new TransferError(`the server redirects to "${shown}", which is not encrypted`, false);
+  }
+  return target;
+}
+
+function rangeHeaders({ from, validators }: RangeRequest): Headers {
+  // Nothing may be encoded on the way: sizes and ranges count the file's own bytes.
+  const headers = new Headers({ "accept-encoding": "identity" });
+  if (from === 0) return headers;
+  headers.set("range", `bytes=${from}-`);
+  const strong = validators?.etag && !validators.etag.startsWith("W/") ? validators.etag : null;
+  const condition = strong ?? validators?.lastModified;
+  if (condition) headers.set("if-range", condition);
+  return headers;
+}
+
+function readHeaders(
+  request: RangeRequest,
+  { status, statusText, headers }: Response,
+): Pick<RangeResponse, "from" | "total" | "validators"> {
+  const validators = { etag: headers.get("etag"), lastModified: headers.get("last-modified") };
+  const encoding = headers.get("content-encoding") ?? "identity";
+  if (encoding !== "identity") {
+    throw new TransferError(`the server encodes the file (${printable(encoding)})`, false);
+  }
+  if (status === 206 && request.from > 0) {
+    const range = headers.get("content-range")?.match(/^bytes (\d+)-\d+\/(\d+|\*)$/);
+    if (Number(range?.[1]) !== request.from) {
+      throw new TransferError("the server sends another part than was asked for", true);
+    }
+    return { from: request.from, total: range![2] === "*" ? null : Number(range![2]), validators };
+  }
+  if (status !== 200) {
+    const retry = status === 408 || status === 429 || status >= 500;
+    const text = printable(`${status} ${statusText}`.trim());
+    throw new TransferError(`the server answers ${text}`, retry);
+  }
+  if (/^text\/html\b/i.test(headers.get("content-type") ?? "")) {
+    throw new TransferError("the server sends a web page instead", false);
+  }
+  const length = headers.get("content-length");
+  return { from: 0, total: length === null ? null : Number(length), validators };
+}
+
+function content(
+  response: Response,
+  stall: StallTimer,
+): Pick<RangeResponse, "chunks" | "close"> {
+  const reader = response.body?.getReader();
+  return {
+    chunks: (async function* () {
+      while (reader) {
+        const { done, value } = await stall.watch(() => reader.read());
+        if (done) return;
+        yield value;
+      }
+    })(),
+    close: async () => await reader?.cancel().catch(() => {}),
+  };
+}
+
+/** Aborts what waits for the network too long. Our own work on what came does not count. */
+class StallTimer {
+  readonly #controller = new AbortController();
+  readonly #ms: number;
+
+  constructor(ms: number) {
+    this.#ms = ms;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  async watch<T>(work: () => Promise<T>): Promise<T> {
+    const timer = setTimeout(() => this.#controller.abort(), this.#ms);
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof TransferError) throw error;
+      const silent = `the server says nothing for ${Math.round(this.#ms / 1000)} s`;
+      throw new TransferError(this.signal.aborted ? silent : why(error), true, error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** What Deno says about the network, in fewer words: it repeats the address. */
+function why(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  if (/dns error/i.test(text)) return "its name is not known; is there a network?";
+  if (/UnknownIssuer|certificate/i.test(text)) return `its certificate is not trusted: ${text}`;
+  const tail = text.match(/: ([^:]*?)(?: \(os error \d+\))?$/)?.[1] ?? text;
+  return printable(tail);
+}
