@@ -9,6 +9,7 @@ import {
   encodeCredit,
   encodeExec,
   encodeResize,
+  encodeTerminate,
   type ExecRequest,
   type ExitStatus,
   type WindowSize,
@@ -129,6 +130,14 @@ export class Exec {
   /** Ends the program as a closed terminal does: SIGHUP, then SIGKILL. */
   hangup(): void {
     this.#send(FrameType.hangup);
+  }
+
+  /**
+   * SIGTERM now, and SIGKILL after `graceMs` if it still runs. With {@link ExecRequest.cgroup}, to
+   * all that it started; {@link exit} comes when that is gone, too.
+   */
+  terminate(graceMs: number): void {
+    this.#send(FrameType.terminate, encodeTerminate(graceMs));
   }
 
   /** For {@link AgentClient}. */

@@ -21,9 +21,10 @@
  *                    host in a running connection also ends every stream of before, and numbers
  *                    start at 1 again. A side that does not speak the other's version says why and
  *                    stops.
- *     2 EXEC     >   opens a stream. u16 flags (1 pty, 2 stdin comes), u16 rows, u16 columns,
- *                    u16 argc, u16 envc, u16 zero, u32 credit for stdout, u32 credit for stderr,
- *                    then strings: user ("" is root), working directory ("" is home), argv[argc],
+ *     2 EXEC     >   opens a stream. u16 flags (1 pty, 2 stdin comes, 4 with a cgroup of its own, so
+ *                    that what the program starts can be ended with it), u16 rows, u16 columns, u16
+ *                    argc, u16 envc, u16 zero, u32 credit for stdout, u32 credit for stderr, then
+ *                    strings: user ("" is root), working directory ("" is home), argv[argc],
  *                    "NAME=value"[envc]. argc 0 means the user's login shell. With a pty all
  *                    output is stdout.
  *     3 STDIN    >   bytes for the program. Costs credit. Dropped when the program has no stdin or
@@ -51,6 +52,9 @@
  *                    off; EXIT comes only if that failed.
  *    15 CLOCK    >   opens a stream. i64 seconds, u32 nanoseconds since 1970: sets the guest's
  *                    clock. EXIT as for MOUNT.
+ *    16 TERMINATE >  u32 milliseconds: SIGTERM and SIGCONT to the program, and SIGKILL that much
+ *                    later. With a cgroup, to all in it; EXIT follows when all are gone. If HANGUP
+ *                    and TERMINATE both come, so does the earlier SIGKILL.
  *
  * The guest opens no streams. The host numbers them upward from 1 and never uses a number twice
  * in a connection, so a frame for a number at or below the highest one seen is a late arrival
@@ -92,6 +96,7 @@ export const FrameType = {
   umount: 13,
   poweroff: 14,
   clock: 15,
+  terminate: 16,
   /** JSON between command and supervisor only; see `lib/instance/control.ts`. */
   control: 32,
 } as const;

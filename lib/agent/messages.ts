@@ -25,6 +25,8 @@ export interface ExecRequest {
   pty?: WindowSize;
   /** False: the program reads end-of-file at once. */
   stdin: boolean;
+  /** Put it in a cgroup of its own, so that TERMINATE and HANGUP reach whatever it starts. */
+  cgroup?: boolean;
 }
 
 /** Size of a terminal in character cells. */
@@ -59,6 +61,7 @@ export const FROM_CLIENT: ReadonlyMap<number, number> = new Map([
   [FrameType.resize, 4],
   [FrameType.signal, 1],
   [FrameType.hangup, 0],
+  [FrameType.terminate, 4],
   [FrameType.control, MAX_PAYLOAD],
 ]);
 
@@ -112,7 +115,8 @@ export function encodeExec(request: ExecRequest, credit: number): Uint8Array {
   }
   const payload = new Uint8Array(20 + tail.byteLength);
   const fields = view(payload);
-  fields.setUint16(0, (request.pty ? 1 : 0) | (request.stdin ? 2 : 0), true);
+  const flags = (request.pty ? 1 : 0) | (request.stdin ? 2 : 0) | (request.cgroup ? 4 : 0);
+  fields.setUint16(0, flags, true);
   fields.setUint16(2, request.pty?.rows ?? 0, true);
   fields.setUint16(4, request.pty?.columns ?? 0, true);
   fields.setUint16(6, request.argv.length, true);
@@ -174,6 +178,13 @@ export function decodeExit(payload: Uint8Array): ExitStatus {
 export function encodeFailure(errno: number, message: string): Uint8Array {
   const payload = new Uint8Array([2, 0, 0, 0, 0, 0, 0, 0, ...utf8.encode(message.slice(0, 1000))]);
   view(payload).setInt32(4, errno, true);
+  return payload;
+}
+
+/** TERMINATE: SIGTERM now, SIGKILL `graceMs` milliseconds later. */
+export function encodeTerminate(graceMs: number): Uint8Array {
+  const payload = new Uint8Array(4);
+  view(payload).setUint32(0, Math.min(graceMs, 0xffffffff), true);
   return payload;
 }
 

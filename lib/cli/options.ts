@@ -3,12 +3,13 @@
 import type { VmOptions } from "../plan/options.ts";
 import type { GitMode } from "../share/git_guard.ts";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { addRunOptions, type RunOptions } from "./run_options.ts";
 
 /** See {@link GitMode}. */
 const GIT_MODES: GitMode[] = ["guard", "rw", "ro", "hide"];
 
 /** What is given to every command that needs a VM. */
-export interface CliOptions extends VmOptions {
+export interface CliOptions extends VmOptions, RunOptions {
   verbose?: boolean;
 }
 
@@ -38,7 +39,7 @@ export function addVmOptions<T extends Command>(command: T): T {
     .option("--image <name>", "image to make a new VM from (default: default)")
     .option("-y, --yes", "install what is missing on this host without asking")
     .option("--verbose", "say more, and show where errors come from");
-  return command;
+  return addRunOptions(command);
 }
 
 /**

@@ -1,7 +1,8 @@
 /** One program in the guest, joined to this process's stdin, stdout and stderr. */
 
-import type { Exec, Sink } from "../agent/client.ts";
-import type { ExecRequest, ExitStatus } from "../agent/messages.ts";
+import type { Exec, Sink, Sinks } from "../agent/client.ts";
+import { exitWithin, type LimitedExit } from "../agent/limit.ts";
+import type { ExecRequest } from "../agent/messages.ts";
 import { rawMode, watchWindowSize, windowSize } from "../console/terminal.ts";
 import { ExitCode, printable, VibeError } from "../errors.ts";
 import type { Attachment } from "../instance/attach.ts";
@@ -15,23 +16,45 @@ const ENOENT = 2;
 /** Bytes read from stdin at once. */
 const INPUT_CHUNK = 64 << 10;
 
-/** What to run, and whether on a terminal. */
-export interface SessionOptions extends Omit<ExecRequest, "pty" | "stdin" | "env"> {
+/** What to run, and how. */
+export interface SessionOptions extends Omit<ExecRequest, "pty" | "stdin" | "env" | "cgroup"> {
   /** Give the program a terminal, and put ours in raw mode. */
   tty: boolean;
+  /** Seconds after which it and all that it started is ended; none or 0 for no limit. */
+  timeout?: number;
+  /** Where its output goes instead of our own stdout and stderr. */
+  sinks?: Sinks;
+}
+
+/** How a session went. */
+export interface SessionEnd extends LimitedExit {
+  /** From the program's start to its end. */
+  durationMs: number;
+  /** Bytes of output that came. With a terminal all of it is stdout. */
+  bytes: { stdout: number; stderr: number };
 }
 
 /**
- * Runs a program in the guest as if it were this process. Resolves to the exit code: its own,
- * 128 + n if signal n killed it, 126 or 127 if it could not be started.
+ * Runs a program in the guest as if it were this process. Resolves to the exit code, as
+ * {@link exitCodeOf} has it.
+ *
+ * @throws {VibeError} if the VM goes away first, or what {@link exitCodeOf} throws.
+ */
+export async function runSession(vm: Attachment, options: SessionOptions): Promise<number> {
+  return exitCodeOf(await joinSession(vm, options), options);
+}
+
+/**
+ * Runs a program in the guest as if it were this process.
  *
  * @throws {VibeError} if the VM goes away first.
  */
-export async function runSession(vm: Attachment, options: SessionOptions): Promise<number> {
-  const { tty, ...program } = options;
+export async function joinSession(vm: Attachment, options: SessionOptions): Promise<SessionEnd> {
+  const { tty, timeout, sinks, ...program } = options;
   using scope = new DisposableStack();
   let exec: Exec | null = null;
   const request: ExecRequest = { ...program, env: sessionEnv(tty), stdin: true };
+  if (timeout) request.cgroup = true;
   if (tty) {
     request.pty = windowSize();
     scope.use(rawMode());
@@ -42,12 +65,19 @@ export async function runSession(vm: Attachment, options: SessionOptions): Promi
     scope.use(onSignal("SIGQUIT", () => exec?.signal(SIGQUIT)));
   }
   const readerLeft = () => exec?.signal(SIGPIPE);
-  exec = vm.agent.exec(request, {
-    stdout: writer(Deno.stdout, readerLeft),
-    stderr: writer(Deno.stderr, readerLeft),
-  });
+  const bytes = { stdout: 0, stderr: 0 };
+  const counted = (name: "stdout" | "stderr"): Sink => {
+    const sink = sinks?.[name] ?? writer(Deno[name], readerLeft);
+    return (chunk) => {
+      bytes[name] += chunk.byteLength;
+      return sink(chunk);
+    };
+  };
+  const started = performance.now();
+  exec = vm.agent.exec(request, { stdout: counted("stdout"), stderr: counted("stderr") });
   pumpInput(exec);
-  return exitCode(await exec.exit, program.argv);
+  const end = await exitWithin(exec, { timeoutMs: (timeout ?? 0) * 1000 });
+  return { ...end, durationMs: Math.round(performance.now() - started), bytes };
 }
 
 function sessionEnv(tty: boolean): string[] {
@@ -87,7 +117,23 @@ function onSignal(signal: Deno.Signal, listener: () => void): Disposable {
   return { [Symbol.dispose]: () => Deno.removeSignalListener(signal, listener) };
 }
 
-function exitCode(status: ExitStatus, argv: string[]): number {
+/**
+ * The exit code for a program's end: its own, or 128 + n if signal n killed it.
+ *
+ * @throws {VibeError} `RUN_TIMEOUT` (exit code 124); `EXEC_FAILED` if it could not be started (126 or
+ *   127).
+ */
+export function exitCodeOf(end: LimitedExit, { argv, timeout }: SessionOptions): number {
+  const what = argv[0] ?? "shell";
+  const { status, endedBy } = end;
+  if (endedBy === "timeout" || status === null) {
+    const fate = status ? "was ended" : "the guest does not say that it ended";
+    throw new VibeError(
+      "RUN_TIMEOUT",
+      `Cannot finish "${what}": it took longer than ${timeout} s and ${fate}`,
+      { exitCode: ExitCode.timedOut },
+    );
+  }
   switch (status.kind) {
     case "exited":
       return status.code;
@@ -96,7 +142,7 @@ function exitCode(status: ExitStatus, argv: string[]): number {
     case "failed":
       throw new VibeError(
         "EXEC_FAILED",
-        `Cannot run "${argv[0] ?? "shell"}" in the guest: ${printable(status.message)}`,
+        `Cannot run "${what}" in the guest: ${printable(status.message)}`,
         {
           exitCode: status.errno === ENOENT ? ExitCode.notFound : ExitCode.notExecutable,
         },

@@ -11,6 +11,8 @@ import { digestOf } from "./digest.ts";
 /** Files of provision/agent/; the .c files are compiled together. */
 export const AGENT_SOURCES = [
   "agent.h",
+  "cgroup.c",
+  "cgroup.h",
   "channel.c",
   "channel.h",
   "dispatch.c",

@@ -1,9 +1,9 @@
 /** The state directories of VMs, made when they are first asked for. */
 
 import { join } from "node:path";
-import { reason, VibeError } from "../errors.ts";
+import { ExitCode, printable, reason, VibeError } from "../errors.ts";
 import { writeFileWhole } from "../files.ts";
-import { type Instance, projectInstance } from "../paths.ts";
+import { type Instance, namedInstance, projectInstance } from "../paths.ts";
 
 /**
  * The VM of a directory, its state directory made.
@@ -16,6 +16,27 @@ export async function openProject(directory: string): Promise<Instance> {
   // So that the disk is never committed by accident.
   if (await openState(instance)) await writeFileWhole(join(instance.dir, ".gitignore"), "*\n");
   return instance;
+}
+
+/**
+ * The VM that is kept under a name, its state directory made.
+ *
+ * @throws {VibeError} `VM_NAME` for what cannot be a name; `VIBE_DIR_BLOCKED`, `PROJECT_READ_ONLY`.
+ */
+export async function openNamed(name: string): Promise<Instance> {
+  checkVmName(name);
+  const instance = await namedInstance(name);
+  await openState(instance);
+  return instance;
+}
+
+/** @throws {VibeError} `VM_NAME` for what cannot be a name, and so no path either. */
+export function checkVmName(name: string): void {
+  if (/^[a-z0-9][a-z0-9._-]{0,63}$/.test(name)) return;
+  throw new VibeError("VM_NAME", `Cannot use "${printable(name)}" as the name of a VM`, {
+    hint: "Names are lower-case letters, digits, dots, dashes and underscores.",
+    exitCode: ExitCode.usage,
+  });
 }
 
 /**

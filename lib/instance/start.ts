@@ -17,8 +17,8 @@ export interface ReadyVm extends Disposable {
 /** Who is told what happens on the way. */
 export interface StartEvents {
   progress: Progress;
-  /** One line that is worth keeping. */
-  note(text: string): void;
+  /** One line that is worth keeping. Without it, what can wait is kept for the next who listens. */
+  note?(text: string): void;
 }
 
 /**
@@ -36,10 +36,10 @@ export async function startVm(
     waiting: (text: string) => progress.step(text),
     note: (text: string) => {
       progress.done();
-      note(text);
+      note?.(text);
     },
   };
-  await showNotices(instance, events.note);
+  if (note) await showNotices(instance, events.note);
   for (;;) {
     const attachment = await attachRunning(instance, events) ??
       await startFresh(instance, options, progress, events);

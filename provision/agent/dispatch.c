@@ -39,6 +39,7 @@ static const char *do_exec(const struct frame *frame)
 	struct exec_request request = {
 		.pty = flags & EXEC_PTY,
 		.has_stdin = flags & EXEC_STDIN,
+		.own_cgroup = flags & EXEC_CGROUP,
 		.rows = get_u16(at + 2),
 		.columns = get_u16(at + 4),
 		.credits = { get_u32(at + 12), get_u32(at + 16) },
@@ -217,6 +218,9 @@ const char *dispatch(const struct frame *frame)
 		return NULL;
 	case FRAME_SIGNAL:
 		stream_signal(stream, *payload);
+		return NULL;
+	case FRAME_TERMINATE:
+		stream_terminate(stream, get_u32(payload));
 		return NULL;
 	default:
 		stream_hang_up(stream);

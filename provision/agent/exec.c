@@ -219,12 +219,15 @@ void exec_program(uint32_t id, const struct exec_request *request)
 	stream->input_ended = !request->has_stdin;
 	stream->outputs[0].credit = request->credits[0];
 	stream->outputs[1].credit = request->credits[1];
+	if (request->own_cgroup)
+		cgroup_make(&stream->cgroup);
 	if (!watch(stream, &plumbing) || (stream->pid = fork()) < 0) {
 		stream_refuse(stream, errno, "start a process");
 		close_plumbing(&plumbing);
 		return;
 	}
 	if (stream->pid == 0) {
+		cgroup_enter(&stream->cgroup);
 		reset_process();
 		for (int i = 0; i < 3; i++) {
 			if (plumbing.theirs[i] >= 0)

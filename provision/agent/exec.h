@@ -9,7 +9,7 @@
 
 /* EXEC, taken apart. The strings are good until the next frame. */
 struct exec_request {
-	bool pty, has_stdin;
+	bool pty, has_stdin, own_cgroup;
 	uint16_t rows, columns;
 	uint32_t credits[2];
 	const char *user, *directory;

@@ -17,16 +17,12 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "cgroup.h"
 #include "loop.h"
 
 #define NEW_ROOT "/newroot"
 #define MODULES "/modules/"
 #define SESSIONS_PARENT "/sys/fs/cgroup"
-/*
- * The agent and its sessions. systemd moves whatever it finds in the root cgroup into init.scope,
- * which holds no more than 15 % of the tasks that the machine can have (2357 with 2 GiB).
- */
-#define SESSIONS SESSIONS_PARENT "/vibe"
 
 /* Long after any disk has been found: emulated ones take well under a second. */
 enum { ROOT_PATIENCE_MS = 10000 };
@@ -198,6 +194,10 @@ static _Noreturn void become_agent(void)
 	setsid();
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
+	/*
+	 * systemd moves whatever it finds in the root cgroup into init.scope, which holds no more than
+	 * 15 % of the tasks that the machine can have (2357 with 2 GiB).
+	 */
 	if (mkdir(SESSIONS, 0755) < 0 || !write_file(SESSIONS "/cgroup.procs", O_WRONLY, "0"))
 		report("cannot make the cgroup %s: %m", SESSIONS);
 	network_resolver(boot.network);

@@ -34,7 +34,7 @@ struct stream *stream_new(uint32_t id)
 	if (!stream)
 		return NULL;
 	stream->id = id;
-	stream->failure_fd = stream->input.fd = -1;
+	stream->failure_fd = stream->input.fd = stream->cgroup.events.fd = -1;
 	stream->outputs[0].source.fd = stream->outputs[1].source.fd = -1;
 	stream->input_credit = STDIN_CREDIT;
 	stream->last_typed = '\n';
@@ -49,6 +49,7 @@ static void free_at(size_t index)
 	loop_close(&stream->input);
 	loop_close(&stream->outputs[0].source);
 	loop_close(&stream->outputs[1].source);
+	cgroup_release(&stream->cgroup);
 	if (stream->failure_fd >= 0)
 		close(stream->failure_fd);
 	free(stream->queue);
@@ -107,24 +108,38 @@ void stream_signal(struct stream *stream, int signal)
 		signal_program(stream, signal);
 }
 
-/* SIGHUP to the program and to what it has in the foreground. */
-static void end_program(struct stream *stream)
+/* To the program, to what it has in the foreground, and to all that is in its cgroup. */
+static void signal_whole(struct stream *stream, int signal)
 {
-	if (!stream->is_program || stream->pid == 0 || stream->kill_at)
+	if (stream->is_pty)
+		stream_signal(stream, signal);
+	signal_program(stream, signal);
+	cgroup_signal(&stream->cgroup, signal);
+}
+
+static void end_program(struct stream *stream, int signal, int64_t grace)
+{
+	int64_t kill_at = loop_now() + grace;
+
+	if (stream->ending && stream->kill_at > kill_at)
+		stream->kill_at = kill_at;
+	if (!stream->is_program || stream->pid == 0 || stream->ending)
 		return;
-	signal_program(stream, SIGHUP);
-	signal_program(stream, SIGCONT);
-	if (stream->is_pty) {
-		stream_signal(stream, SIGHUP);
-		stream_signal(stream, SIGCONT);
-	}
-	stream->kill_at = loop_now() + HANGUP_GRACE_MS;
+	stream->ending = true;
+	signal_whole(stream, signal);
+	signal_whole(stream, SIGCONT);
+	stream->kill_at = kill_at;
 }
 
 void stream_hang_up(struct stream *stream)
 {
 	stream->hung_up = true;
-	end_program(stream);
+	end_program(stream, SIGHUP, HANGUP_GRACE_MS);
+}
+
+void stream_terminate(struct stream *stream, uint32_t grace)
+{
+	end_program(stream, SIGTERM, grace);
 }
 
 void streams_drop(void)
@@ -138,7 +153,7 @@ void streams_drop(void)
 void streams_end(void)
 {
 	for (size_t i = 0; i < count; i++)
-		end_program(streams[i]);
+		end_program(streams[i], SIGHUP, HANGUP_GRACE_MS);
 }
 
 unsigned streams_programs(void)
@@ -170,7 +185,9 @@ void streams_reaped(pid_t pid, int status)
 			continue;
 		stream->pid = 0;
 		stream->status = status;
-		stream->kill_at = 0;
+		/* What is left of its cgroup has the rest of the time. */
+		if (!cgroup_populated(&stream->cgroup))
+			stream->kill_at = 0;
 		output_settle(stream, &stream->outputs[0]);
 		output_settle(stream, &stream->outputs[1]);
 	}
@@ -199,7 +216,7 @@ static bool say_exit(struct stream *stream)
 /* True once nothing is left to be done for a stream. */
 static bool finish(struct stream *stream)
 {
-	if (stream->pid)
+	if (stream->pid || (stream->ending && cgroup_populated(&stream->cgroup)))
 		return false;
 	if (!stream->hung_up && !(output_settled(stream, &stream->outputs[0]) &&
 				  output_settled(stream, &stream->outputs[1])))
@@ -212,9 +229,7 @@ static void kill_late(struct stream *stream)
 	if (!stream->kill_at || loop_now() < stream->kill_at)
 		return;
 	stream->kill_at = 0;
-	if (stream->is_pty)
-		stream_signal(stream, SIGKILL);
-	signal_program(stream, SIGKILL);
+	signal_whole(stream, SIGKILL);
 }
 
 bool streams_service(void)

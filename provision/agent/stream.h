@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cgroup.h"
 #include "loop.h"
 
 /* From SIGHUP to SIGKILL. */
@@ -35,8 +36,12 @@ struct stream {
 	bool is_pty;
 	/* Whoever opened it is gone. */
 	bool hung_up;
+	/* Was told to end. */
+	bool ending;
 	/* When it gets SIGKILL, in loop_now() time; 0: not at all. */
 	int64_t kill_at;
+	/* If it was asked for. It ends as a whole then. */
+	struct cgroup cgroup;
 
 	struct output outputs[2];
 	/* Whose turn it is. */
@@ -66,6 +71,8 @@ void stream_credit(struct stream *stream, int channel, uint32_t bytes);
 void stream_resize(struct stream *stream, uint16_t rows, uint16_t columns);
 void stream_signal(struct stream *stream, int signal);
 void stream_hang_up(struct stream *stream);
+/* SIGTERM to all that the program started, and SIGKILL `grace` milliseconds later. */
+void stream_terminate(struct stream *stream, uint32_t grace);
 
 /* A child has ended. */
 void streams_reaped(pid_t pid, int status);

@@ -82,6 +82,7 @@ function traffic(): Uint8Array[] {
       encodeFrame(id, FrameType.resize, fields([2, 50], [2, 132])),
       encodeFrame(id, FrameType.signal, fields([1, 18])),
       encodeFrame(id, FrameType.eof),
+      encodeFrame(id, FrameType.terminate, fields([4, 60_000])),
       encodeFrame(id, FrameType.hangup),
     );
   }

@@ -25,6 +25,7 @@ const LENGTHS: [number, number, number][] = [
   [FrameType.umount, 1, MAX_PAYLOAD],
   [FrameType.poweroff, 1, 1],
   [FrameType.clock, 12, 12],
+  [FrameType.terminate, 4, 4],
 ];
 
 interface Case {
@@ -89,6 +90,7 @@ function traffic(): Uint8Array[] {
     encodeFrame(2, FrameType.signal, fields([1, 2])),
     encodeFrame(1, FrameType.eof),
     encodeFrame(2, FrameType.hangup),
+    encodeFrame(2, FrameType.terminate, fields([4, 5000])),
     encodeFrame(3, FrameType.mount, new TextEncoder().encode("\x01name\0/work\0")),
     encodeFrame(4, FrameType.umount, new TextEncoder().encode("/work\0")),
     encodeFrame(5, FrameType.clock, new Uint8Array(12)),

@@ -268,6 +268,29 @@ test("HANGUP ends a program, at last by SIGKILL", async (guest) => {
   }));
 });
 
+test("TERMINATE: SIGTERM, then SIGKILL, and output until the end", async (guest) => {
+  const script = "trap 'echo no' TERM; echo ready; while :; do sleep 0.01; done";
+  await Promise.all([undefined, pty].map(async (terminal) => {
+    const polite = await guest.exec({ ...sh("echo ready; exec sleep 1000"), pty: terminal });
+    const stubborn = await guest.exec({ ...sh(script), pty: terminal });
+    for (const [run, grace] of [[polite, 1 << 30], [stubborn, 500]] as const) {
+      await run.sees("ready");
+      await run.send(FrameType.terminate, fields([4, grace]));
+    }
+    assertEquals(await polite.ended(), { kind: KILLED, value: SIGTERM, text: "" });
+    assertEquals(await stubborn.ended(), { kind: KILLED, value: SIGKILL, text: "" });
+    assertMatch(stubborn.text, /^ready\r?\nno\r?\n$/);
+  }));
+});
+
+test("a HANGUP after TERMINATE does not wait longer", async (guest) => {
+  const run = await guest.exec(sh("trap '' HUP TERM; echo ready; while :; do sleep 0.01; done"));
+  await run.sees("ready");
+  await run.send(FrameType.terminate, fields([4, 1 << 30]));
+  await run.send(FrameType.hangup);
+  assertEquals(await run.ended(), { kind: KILLED, value: SIGKILL, text: "" });
+});
+
 test("twenty programs at once, one of them flooding", async (guest) => {
   const flood = await guest.exec({ argv: ["yes"] });
   await guest.until(() => flood.received > 1 << 20);

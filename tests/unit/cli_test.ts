@@ -87,6 +87,8 @@ Deno.test("values that make no sense are refused", async () => {
     ["--cpus", "1000", /at most \d+: this host has \d+/],
     ["--ram", "1", /at least 256/],
     ["--ram", "99999999999", /this host has/],
+    ["--timeout", "5s", /seconds, like 30/],
+    ["--timeout", "9999999", /at most 2000000/],
     ["--git", "maybe", /Allowed choices are guard, rw, ro, hide/],
   ];
   for (const [option, value, message] of cases) {
