@@ -5,11 +5,15 @@ import { isAbsolute, join } from "node:path";
 /** What a path depends on; the process's own environment unless a test says otherwise. */
 export type Env = { get(name: string): string | undefined };
 
-function fromHome(env: Env, variable: string, ...fallback: string[]): string {
+/** A directory of the XDG specification: the variable's value, or a place in the user's home. */
+export function xdgDir(env: Env, variable: string, ...fallback: string[]): string {
   const set = env.get(variable);
-  // The XDG specification: a relative value is invalid and must be ignored.
-  if (set && isAbsolute(set)) return join(set, "vibe");
-  return join(env.get("HOME") ?? "/", ...fallback, "vibe");
+  // A relative value is invalid and must be ignored.
+  return set && isAbsolute(set) ? set : join(env.get("HOME") ?? "/", ...fallback);
+}
+
+function fromHome(env: Env, variable: string, ...fallback: string[]): string {
+  return join(xdgDir(env, variable, ...fallback), "vibe");
 }
 
 /** Images, downloads and built agents: all of it can be made again. `VIBE_CACHE` overrides it. */

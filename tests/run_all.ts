@@ -11,6 +11,8 @@ const TEST_PROGRAMS: Record<string, string> = {
   git: "git",
   gcc: "gcc",
   tmux: "tmux",
+  zsh: "zsh",
+  fish: "fish",
 };
 
 const SUITES = [

@@ -1,6 +1,7 @@
 /** From the command line to an exit code. */
 
 import { ExitCode, VibeError } from "../errors.ts";
+import { COMPLETE } from "./completion_scripts.ts";
 import { formatError, printError } from "./output.ts";
 
 /**
@@ -10,6 +11,11 @@ import { formatError, printError } from "./output.ts";
 export async function runCommandLine(args: string[]): Promise<number> {
   let verbose = false;
   try {
+    if (args[0] === COMPLETE) {
+      const { answer } = await import("./complete_command.ts");
+      await answer(args.slice(1));
+      return 0;
+    }
     const words = plainRun(args);
     if (words) {
       const { run } = await import("./session_commands.ts");

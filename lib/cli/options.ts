@@ -36,7 +36,7 @@ export function addVmOptions<T extends Command>(command: T): T {
       new Option("--git <mode>", "what the guest may do to .git (default: guard)")
         .choices(GIT_MODES),
     )
-    .option("--image <name>", "image to make a new VM from (default: default)")
+    .option("--image <image>", "image to make a new VM from (default: default)")
     .option("-y, --yes", "install what is missing on this host without asking")
     .option("--verbose", "say more, and show where errors come from");
   return addRunOptions(command);

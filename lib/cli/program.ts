@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from "commander";
 import { ExitCode, VibeError } from "../errors.ts";
+import { addCompletionsCommand } from "./completions_program.ts";
 import { addVmOptions, type CliOptions, mergedOptions } from "./options.ts";
 import { printError } from "./output.ts";
 
@@ -60,6 +61,7 @@ export function buildProgram(exit: (code: number) => void): Command {
       const { run } = await import("./session_commands.ts");
       exit(await run(words, mergedOptions(command)));
     });
+  addCompletionsCommand(program, exit);
   return program;
 }
 
