@@ -279,7 +279,7 @@ test("TERMINATE: SIGTERM, then SIGKILL, and output until the end", async (guest)
     }
     assertEquals(await polite.ended(), { kind: KILLED, value: SIGTERM, text: "" });
     assertEquals(await stubborn.ended(), { kind: KILLED, value: SIGKILL, text: "" });
-    assertMatch(stubborn.text, /^ready\r?\nno\r?\n$/);
+    assertMatch(stubborn.text, /^ready\r?\n(Terminated\r?\n)?no\r?\n$/);
   }));
 });
 
