@@ -134,6 +134,14 @@ export function execCredits(payload: Uint8Array): { stdout: number; stderr: numb
   return { stdout: fields.getUint32(12, true), stderr: fields.getUint32(16, true) };
 }
 
+/** What an EXEC payload is about to run. Strings that are missing are left out. */
+export function execSummary(payload: Uint8Array): { argv: string[]; tty: boolean } {
+  expectSize(payload, "EXEC", 20, true);
+  const fields = view(payload);
+  const [_user, _cwd, ...strings] = text.decode(payload.subarray(20)).split("\0");
+  return { argv: strings.slice(0, fields.getUint16(6, true)), tty: (payload[0] & 1) === 1 };
+}
+
 /** CREDIT: `bytes` more may be sent on `channel`. */
 export function encodeCredit(channel: Channel, bytes: number): Uint8Array {
   const payload = new Uint8Array(5);

@@ -37,6 +37,7 @@ export function addVmOptions<T extends Command>(command: T): T {
         .choices(GIT_MODES),
     )
     .option("--image <image>", "image to make a new VM from (default: default)")
+    .option("--keep", "let the VM run when nobody uses it any more")
     .option("-y, --yes", "install what is missing on this host without asking")
     .option("--verbose", "say more, and show where errors come from");
   return addRunOptions(command);

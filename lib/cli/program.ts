@@ -3,11 +3,10 @@
 import { Command, CommanderError } from "commander";
 import { ExitCode, VibeError } from "../errors.ts";
 import { addCompletionsCommand } from "./completions_program.ts";
+import { addLifeCommands } from "./life_program.ts";
 import { addVmOptions, type CliOptions, mergedOptions } from "./options.ts";
+import { VERSION } from "../version.ts";
 import { printError } from "./output.ts";
-
-/** The version of deno.json; a test holds the two together. */
-export const VERSION = "0.1.0";
 
 /**
  * Parses a command line (without the program's name) and runs it. Resolves to the exit code; what
@@ -53,6 +52,7 @@ export function buildProgram(exit: (code: number) => void): Command {
     const { shell } = await import("./session_commands.ts");
     exit(await shell(mergedOptions(command)));
   });
+  addLifeCommands(program, exit);
   addVmOptions(program.command("run"))
     .description("Run one command in the VM and exit with its status.")
     .argument("<command...>", "program and arguments, best after --")

@@ -5,7 +5,7 @@ import { exitWithin, type LimitedExit } from "../agent/limit.ts";
 import type { ExecRequest } from "../agent/messages.ts";
 import { rawMode, watchWindowSize, windowSize } from "../console/terminal.ts";
 import { ExitCode, printable, VibeError } from "../errors.ts";
-import type { Attachment } from "../instance/attach.ts";
+import { type Attachment, StoppingError } from "../instance/attach.ts";
 
 const SIGINT = 2;
 const SIGPIPE = 13;
@@ -77,6 +77,9 @@ export async function joinSession(vm: Attachment, options: SessionOptions): Prom
   exec = vm.agent.exec(request, { stdout: counted("stdout"), stderr: counted("stderr") });
   pumpInput(exec);
   const end = await exitWithin(exec, { timeoutMs: (timeout ?? 0) * 1000 });
+  // The guest ended it because someone stopped the VM.
+  const finished = end.status?.kind === "exited" && end.status.code === 0;
+  if (vm.stopping && !finished && end.endedBy !== "timeout") throw new StoppingError();
   return { ...end, durationMs: Math.round(performance.now() - started), bytes };
 }
 

@@ -2,8 +2,8 @@
 
 import { join } from "node:path";
 import { ExitCode, printable, VibeError } from "../errors.ts";
+import type { Attachment } from "../instance/attach.ts";
 import type { VmInfo } from "../instance/control.ts";
-import { openNamed, openProject } from "../instance/open.ts";
 import { type ReadyVm, startVm } from "../instance/start.ts";
 import { type Progress, silentProgress } from "../progress.ts";
 import { newRepositories, scanRepositories } from "../share/git_scan.ts";
@@ -11,6 +11,7 @@ import { isInteractive } from "../console/terminal.ts";
 import type { CliOptions } from "./options.ts";
 import { formatMounts, printError } from "./output.ts";
 import { terminalProgress } from "./progress.ts";
+import { openTarget } from "./target.ts";
 import { exitCodeOf, joinSession, runSession, type SessionOptions } from "./session.ts";
 
 /** A login shell in the VM of the current directory. Resolves to its exit code. */
@@ -27,6 +28,7 @@ export async function shell(options: CliOptions): Promise<number> {
   if (!options.quiet) printError(formatMounts(vm.info.mounts));
   const cwd = vm.info.workdir ?? undefined;
   const code = await runSession(vm.attachment, { argv: [], cwd, tty: true });
+  if (!options.quiet) await tellWhatStays(vm.attachment);
   if (cwd && !options.quiet) tellNewRepositories(vm.info);
   return code;
 }
@@ -48,16 +50,30 @@ export async function run(argv: string[], options: CliOptions): Promise<number> 
 }
 
 /** The VM of the current directory, or the one that was named, started if need be. */
-async function startHere(options: CliOptions, progress: Progress): Promise<ReadyVm> {
-  const instance = options.name === undefined
-    ? await openProject(Deno.cwd())
-    : await openNamed(options.name);
+export async function startHere(options: CliOptions, progress: Progress): Promise<ReadyVm> {
   const note = options.quiet ? undefined : (text: string) => printError(`vibe: ${text}\n`);
-  return await startVm(instance, options, { progress, note });
+  return await startVm(await openTarget(options), options, { progress, note });
 }
 
-function progressFor({ quiet, verbose }: CliOptions): Progress & Disposable {
+/** Where a command's progress goes. */
+export function progressFor({ quiet, verbose }: CliOptions): Progress & Disposable {
   return quiet ? { ...silentProgress, [Symbol.dispose]() {} } : terminalProgress(verbose ?? false);
+}
+
+const STAYS = {
+  keep: "the VM goes on running",
+  tmux: "the VM goes on running, for tmux has sessions in it",
+};
+/** A guest that does not answer holds nobody up. */
+const LEAVE_MS = 10_000;
+
+/** What is still there when this terminal leaves, or it would be forgotten. */
+async function tellWhatStays({ link }: Attachment): Promise<void> {
+  const late = Promise.withResolvers<null>();
+  const timer = setTimeout(() => late.resolve(null), LEAVE_MS);
+  const why = await Promise.race([link.request("leave", {}).catch(() => null), late.promise]);
+  clearTimeout(timer);
+  if (why && why !== "others") printError(`vibe: ${STAYS[why]}; \`vibe stop\` ends it.\n`);
 }
 
 /** Their hooks and settings are the guest's; git on this host would run them. */

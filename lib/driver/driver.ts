@@ -86,6 +86,13 @@ export interface VmExit {
   detail: string;
 }
 
+/** What a VM takes from the host, all of its processes together. */
+export interface VmUsage {
+  cpuSeconds: number;
+  /** Proportional share: what would be free without it. */
+  memoryBytes: number;
+}
+
 /** A VM that has been started. Disposing of it ends it at once, like {@link Vm.kill}. */
 export interface Vm extends AsyncDisposable {
   /** The bytes of the guest agent's port. */
@@ -101,6 +108,10 @@ export interface Vm extends AsyncDisposable {
   /** Stops the virtual CPUs, as a host that goes to sleep does. */
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Whether its CPUs stand still: after {@link pause}, or a write error of the host's disk. */
+  paused(): Promise<boolean>;
+  /** What it takes from the host now; null where the host does not tell. */
+  usage(): Promise<VmUsage | null>;
   /** Ends the VM at once, as if its plug were pulled; resolves when it is gone. */
   kill(): Promise<void>;
 }

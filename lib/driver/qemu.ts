@@ -5,8 +5,9 @@ import { dieWithParent, which } from "../process.ts";
 import { type ShareServer, startShares } from "../share/virtiofsd.ts";
 import type { KeeperReport } from "../share/keeper.ts";
 import { hostAccelerator } from "./accel.ts";
-import type { ByteStream, Driver, Vm, VmConfig, VmExit } from "./driver.ts";
+import type { ByteStream, Driver, Vm, VmConfig, VmExit, VmUsage } from "./driver.ts";
 import { Qmp, type QmpEvent } from "./qmp.ts";
+import { processUsage } from "./usage.ts";
 import { qemuArgs, qemuProgram, type QemuSockets } from "./qemu_args.ts";
 
 /** The driver for Linux hosts. */
@@ -106,6 +107,10 @@ class QemuProcess {
   readonly ended: Promise<ProcessEnd>;
   readonly #child: Deno.ChildProcess;
 
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   constructor(argv: string[]) {
     const words = dieWithParent(argv);
     this.#child = new Deno.Command(words[0], {
@@ -179,6 +184,15 @@ class QemuVm implements Vm {
 
   async resume(): Promise<void> {
     await this.#execute("cont");
+  }
+
+  async paused(): Promise<boolean> {
+    const state = await this.#qmp!.execute("query-status").catch(() => null);
+    return (state as { running?: boolean } | null)?.running === false;
+  }
+
+  usage(): Promise<VmUsage> {
+    return processUsage([this.#process.pid, ...this.#shares ? [this.#shares.pid] : []]);
   }
 
   async kill(): Promise<void> {

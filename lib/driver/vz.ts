@@ -168,6 +168,7 @@ class VzVm implements Vm {
   readonly exited: Promise<VmExit>;
   readonly #machine: VzMachine;
   readonly #killed = Promise.withResolvers<VmExit>();
+  #paused = false;
 
   constructor(
     machine: VzMachine,
@@ -185,10 +186,22 @@ class VzVm implements Vm {
 
   async pause(): Promise<void> {
     await this.#control("pause", () => this.#machine.pause());
+    this.#paused = true;
   }
 
   async resume(): Promise<void> {
     await this.#control("resume", () => this.#machine.resume());
+    this.#paused = false;
+  }
+
+  /** Nothing but {@link pause} stops its CPUs. */
+  paused(): Promise<boolean> {
+    return Promise.resolve(this.#paused);
+  }
+
+  /** The framework runs the guest in a process of its own, and does not say which. */
+  usage(): Promise<null> {
+    return Promise.resolve(null);
   }
 
   async kill(): Promise<void> {

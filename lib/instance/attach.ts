@@ -1,15 +1,12 @@
 /** How a command reaches the VM of its project, starting it where there is none. */
 
 import { AgentClient } from "../agent/client.ts";
-import { FrameConnection } from "../agent/connection.ts";
-import { FrameType, PROTOCOL_VERSION } from "../agent/frame.ts";
-import { encodeHello, FROM_SUPERVISOR } from "../agent/messages.ts";
 import { printableLines, VibeError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
 import { type Instance, instancePaths } from "../paths.ts";
 import type { VmPlan } from "../plan/plan.ts";
-import { decodeEvent, type Failure, type SupervisorEvent, type VmInfo } from "./control.ts";
-import { checkHello } from "./hub.ts";
+import type { SupervisorEvent, VmInfo } from "./control.ts";
+import { fromFailure, SupervisorLink } from "./link.ts";
 import { vmRuntime } from "./runtime.ts";
 import type { StartReport } from "./supervise.ts";
 
@@ -25,53 +22,46 @@ export interface AttachEvents {
 export class Attachment implements Disposable {
   /** Starts programs in the guest. Use it once {@link ready} has resolved. */
   readonly agent: AgentClient;
+  /** For requests. */
+  readonly link: SupervisorLink;
   /** What the VM was started with. */
   readonly info: Promise<VmInfo>;
   /** Resolves when programs can be started. @throws {VibeError} if that never comes. */
   readonly ready: Promise<void>;
 
-  readonly #connection: FrameConnection;
   readonly #info = Promise.withResolvers<VmInfo>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #events: AttachEvents;
-  #end: VibeError | null = null;
+  #stopping = false;
 
-  /** Use {@link attach}. */
-  constructor(conn: Deno.Conn, events: AttachEvents) {
-    this.#connection = new FrameConnection(conn, FROM_SUPERVISOR);
+  /** Use {@link attachRunning}. */
+  constructor(conn: Deno.Conn, instance: Instance, events: AttachEvents) {
     this.#events = events;
-    this.agent = new AgentClient(this.#connection);
     this.info = this.#info.promise;
     this.ready = this.#ready.promise;
     this.info.catch(() => {});
     this.ready.catch(() => {});
-    this.#connection.send(0, FrameType.hello, encodeHello("vibe"));
-    this.#receive();
+    this.link = new SupervisorLink(conn, instance, {
+      onEvent: (event) => this.#onEvent(event),
+      onFrame: (frame) => this.agent.onFrame(frame),
+    });
+    this.agent = new AgentClient(this.link.connection);
+    this.link.tell({ request: "attach" });
+    this.link.ended.then((why) => this.#ended(why));
+  }
+
+  /** Whether the VM has begun to stop. */
+  get stopping(): boolean {
+    return this.#stopping;
   }
 
   /** Leaves. What still runs for this attachment in the guest is hung up. */
   [Symbol.dispose](): void {
-    this.#connection.close();
+    this.link[Symbol.dispose]();
   }
 
-  async #receive(): Promise<void> {
-    try {
-      await this.#connection.receive((frame) => {
-        if (frame.type === FrameType.hello) checkHello(frame, PROTOCOL_VERSION);
-        else if (frame.type === FrameType.control) this.#onEvent(decodeEvent(frame.payload));
-        else this.agent.onFrame(frame);
-      });
-    } catch (error) {
-      this.#end ??= new VibeError("SUPERVISOR_PROTOCOL", "The VM's supervisor cannot be followed", {
-        cause: error,
-        hint: "It may be of another version: leave the VM's other sessions and start again.",
-      });
-    }
-    const end = this.#end ?? new VibeError(
-      "SUPERVISOR_GONE",
-      "The VM has ended: its supervisor is gone",
-      { hint: "Run `vibe` again to start it; its supervisor.log may say more." },
-    );
+  #ended(why: VibeError): void {
+    const end = this.#stopping && why.code === "SUPERVISOR_GONE" ? new StoppingError() : why;
     this.#info.reject(end);
     this.#ready.reject(end);
     this.agent.abort(end);
@@ -84,16 +74,10 @@ export class Attachment implements Disposable {
         break;
       case "state":
         if (event.state === "ready") this.#ready.resolve();
-        if (event.state === "stopping") this.#end ??= new StoppingError();
+        if (event.state === "stopping") this.#stopping = true;
         break;
       case "note":
         this.#events.note(event.text);
-        break;
-      case "failed":
-        this.#end = fromFailure(event.failure);
-        break;
-      case "ended":
-        this.#end = new VibeError("VM_ENDED", endMessage(event.exit.reason, event.exit.detail));
         break;
     }
   }
@@ -106,35 +90,20 @@ export class StoppingError extends VibeError {
   }
 }
 
-function endMessage(why: string, detail: string): string {
-  switch (why) {
-    case "poweroff":
-      return "The VM was powered off from inside";
-    case "panic":
-      return "The VM ended: its kernel panicked, or it was rebooted from inside";
-    case "killed":
-      return "The VM ended: its hypervisor was killed";
-    default:
-      return `The VM ended: ${detail}`;
-  }
-}
-
-function fromFailure({ code, message, hint }: Failure): VibeError {
-  return new VibeError(code, message, { hint });
-}
-
 /** Attaches to a VM if it runs; null otherwise. */
 export async function attachRunning(
   instance: Instance,
   events: AttachEvents,
 ): Promise<Attachment | null> {
   const { socket } = vmRuntime(instance);
+  let conn: Deno.Conn;
   try {
-    return new Attachment(await Deno.connect({ transport: "unix", path: socket }), events);
+    conn = await Deno.connect({ transport: "unix", path: socket });
   } catch {
     // No socket, or one that a killed supervisor left behind.
     return null;
   }
+  return new Attachment(conn, instance, events);
 }
 
 /**

@@ -11,14 +11,20 @@ import {
   decodeCredit,
   decodeExit,
   decodeHello,
+  encodeExec,
   encodeFailure,
   execCredits,
+  type ExecRequest,
+  execSummary,
   type ExitStatus,
 } from "../agent/messages.ts";
+import type { SessionInfo } from "./control.ts";
 
 /** Linux EIO and EAGAIN, for streams that the supervisor ends itself. */
 const EIO = 5;
 const EAGAIN = 11;
+/** What a program of the supervisor's own may say, in bytes. */
+const OWN_CREDIT = 4096;
 
 /** One command (terminal, script) that is attached. */
 export interface Client {
@@ -34,6 +40,8 @@ interface Stream {
   readonly credit: { [Channel.stdout]: number; [Channel.stderr]: number };
   /** Gets the frames; null once the client has gone. */
   deliver: ((frame: Frame) => void) | null;
+  /** For a client's program. */
+  session?: SessionInfo;
 }
 
 /** Switches frames between the clients of one VM and its agent. */
@@ -80,6 +88,27 @@ export class Hub {
     });
     this.#agent!.send(stream.id, type, payload);
     return result.promise;
+  }
+
+  /**
+   * Runs a program for the supervisor itself. `onOutput` is told whenever it says something, which
+   * may be no more than {@link OWN_CREDIT} bytes in all.
+   *
+   * @throws if there is no agent.
+   */
+  exec(request: ExecRequest, onOutput: () => void): Promise<ExitStatus> {
+    const result = Promise.withResolvers<ExitStatus>();
+    const stream = this.#open(OWN_CREDIT, OWN_CREDIT, (frame) => {
+      if (frame.type === FrameType.stdout) onOutput();
+      if (frame.type === FrameType.exit) result.resolve(decodeExit(frame.payload));
+    });
+    this.#agent!.send(stream.id, FrameType.exec, encodeExec(request, OWN_CREDIT));
+    return result.promise;
+  }
+
+  /** What the clients run at the moment. */
+  sessions(): SessionInfo[] {
+    return [...this.#streams.values()].flatMap(({ session }) => session ? [session] : []);
   }
 
   /** Makes a client out of a new connection. */
@@ -156,6 +185,7 @@ export class Hub {
       if (answer.type === FrameType.exit) client.streams.delete(number);
       client.connection.forward(answer, number);
     });
+    stream.session = { ...execSummary(frame.payload), since: new Date().toISOString() };
     client.streams.set(number, stream);
     this.#agent.forward(frame, stream.id);
   }
@@ -164,7 +194,7 @@ export class Hub {
     if (!this.#agent) throw new Error("the guest agent is not connected");
     const id = ++this.#lastStream;
     const credit = { [Channel.stdout]: stdout, [Channel.stderr]: stderr };
-    const stream = { id, credit, deliver };
+    const stream: Stream = { id, credit, deliver };
     this.#streams.set(id, stream);
     return stream;
   }

@@ -46,6 +46,7 @@ export async function startVm(
     try {
       const info = await attachment.info;
       requireSameOptions(options, info);
+      if (options.keep) await attachment.link.request("keep", { on: true });
       progress.step("Booting");
       await attachment.ready;
       progress.done();

@@ -51,7 +51,12 @@ async function superviseVm(plan: VmPlan, starterLeft: Promise<void>): Promise<vo
   try {
     const listener = Deno.listen({ transport: "unix", path: runtime.socket });
     const supervisor = new Supervisor(plan, disk, runtime, driver, log.write);
-    Deno.addSignalListener("SIGTERM", () => supervisor.stop());
+    // A second one does not wait any longer.
+    let asked = false;
+    Deno.addSignalListener("SIGTERM", () => {
+      supervisor.stop(asked);
+      asked = true;
+    });
     starterLeft.then(() => supervisor.starterLeft());
     report({ event: "listening" });
     await supervisor.run(listener);

@@ -4,7 +4,7 @@
  */
 
 import { FrameConnection } from "../agent/connection.ts";
-import { FrameType, PROTOCOL_VERSION, ProtocolError } from "../agent/frame.ts";
+import { type Frame, FrameType, PROTOCOL_VERSION, ProtocolError } from "../agent/frame.ts";
 import {
   encodeClock,
   encodeHello,
@@ -18,18 +18,39 @@ import { printable, reason, VibeError } from "../errors.ts";
 import { instancePaths } from "../paths.ts";
 import { planInfo, type VmPlan } from "../plan/plan.ts";
 import { watchGit } from "../share/git_watch.ts";
+import { VERSION } from "../version.ts";
+import { agentError, consoleHint, exitBeforeHello, noSignOfLife } from "./boot_failure.ts";
 import { ConsoleLog } from "./console_log.ts";
-import { encodeEvent, type SupervisorEvent, type VmState } from "./control.ts";
+import {
+  CONTROL_VERSION,
+  type ControlRequest,
+  decodeControl,
+  encodeControl,
+  helloText,
+  parseHello,
+  type SupervisorEvent,
+  type VmState,
+  type VmStatus,
+} from "./control.ts";
+import { waitForGuestWork } from "./guest_work.ts";
 import { checkHello, type Client, Hub } from "./hub.ts";
+import { Lifetime } from "./lifetime.ts";
+import { otherVersion } from "./link.ts";
+import { answer } from "./requests.ts";
 import type { VmRuntime } from "./runtime.ts";
 
 /** How long a guest may take to its agent's HELLO; 6 s without hardware virtualisation here. */
 const BOOT_TIMEOUT_MS = 120_000;
 /** How long a clean poweroff may take; systemd needs 3 s, a service may want more. */
 const STOP_TIMEOUT_MS = 30_000;
+/** How long a command may take to read how the VM ended; one that is suspended never does. */
+const FAREWELL_MS = 2000;
 
 /** Events that end the supervisor. */
-type End = { why: "idle" } | { why: "exited"; exit: VmExit } | { why: "failed"; error: VibeError };
+type End = { why: "asked" | "unused" } | { why: "exited"; exit: VmExit } | {
+  why: "failed";
+  error: VibeError;
+};
 
 /** Runs one VM for as long as anyone uses it. */
 export class Supervisor {
@@ -41,6 +62,9 @@ export class Supervisor {
   readonly #hub = new Hub();
   readonly #console = new ConsoleLog();
   readonly #clients = new Set<Client>();
+  readonly #lifetime: Lifetime<Client>;
+  readonly #since = new Date().toISOString();
+  readonly #forced = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<End>();
   /** Notes that nobody was there for. */
   readonly #unsaid: string[] = [];
@@ -59,6 +83,11 @@ export class Supervisor {
     this.#runtime = runtime;
     this.#driver = driver;
     this.#log = log;
+    this.#lifetime = new Lifetime({
+      ...plan,
+      guestWork: (held) => waitForGuestWork(this.#hub, held),
+      stop: () => this.#end.resolve({ why: "unused" }),
+    });
   }
 
   /** Serves `listener` and runs the VM until its end. Closes the listener. */
@@ -67,12 +96,13 @@ export class Supervisor {
     const git = this.#watchGit();
     this.#boot().catch((error) => this.#fail(error));
     const end = await this.#end.promise;
+    this.#lifetime.end();
     this.#setState("stopping");
     // From here on a new command does not find a socket, and waits for the lock instead.
     listener.close();
     await Deno.remove(this.#runtime.socket).catch(() => {});
     this.#log(`ending: ${JSON.stringify(end, (_, v) => v instanceof Error ? v.message : v)}`);
-    if (end.why === "idle") await this.#stop();
+    if (end.why === "unused" || end.why === "asked") await this.#stop();
     await this.#vm?.kill();
     // It looks once more, now that the guest is gone.
     await git?.[Symbol.asyncDispose]();
@@ -80,14 +110,39 @@ export class Supervisor {
     await this.#tellEnd(end);
   }
 
-  /** Ends the VM as if the last command had left. */
-  stop(): void {
-    this.#end.resolve({ why: "idle" });
+  /** Ends the VM: in good order, or at once. The second may be asked for while the first goes on. */
+  stop(force = false): void {
+    if (force) this.#forced.resolve();
+    this.#end.resolve({ why: "asked" });
   }
 
   /** The command that started us is attached by now, or it has died. */
   starterLeft(): void {
-    if (this.#clients.size === 0) this.stop();
+    this.#lifetime.settle();
+  }
+
+  /** How the VM is doing. */
+  async status(): Promise<VmStatus> {
+    const [paused, usage] = await Promise.all([this.#vm?.paused(), this.#vm?.usage()]);
+    return {
+      vm: planInfo(this.#plan),
+      state: paused ? "paused" : this.#state,
+      since: this.#since,
+      pid: Deno.pid,
+      version: VERSION,
+      keep: this.#lifetime.keep,
+      idleMinutes: this.#plan.idleMinutes,
+      heldBy: this.#lifetime.heldBy,
+      sessions: this.#hub.sessions(),
+      usage: usage ?? null,
+      driver: this.#vm?.description ?? "",
+    };
+  }
+
+  /** Whether the VM stays when nobody uses it. */
+  keep(on: boolean): void {
+    this.#log(`keep: ${on}`);
+    this.#lifetime.setKeep(on);
   }
 
   async #accept(listener: Deno.UnixListener): Promise<void> {
@@ -102,14 +157,13 @@ export class Supervisor {
     const connection = new FrameConnection(conn, FROM_CLIENT);
     const client = this.#hub.addClient(connection);
     this.#clients.add(client);
-    connection.send(0, FrameType.hello, encodeHello("vibe"));
-    this.#tell(client, { event: "vm", vm: planInfo(this.#plan) });
-    this.#tell(client, { event: "state", state: this.#state });
-    for (const text of this.#unsaid.splice(0)) this.#tell(client, { event: "note", text });
+    connection.send(0, FrameType.hello, encodeHello(helloText()));
     try {
       await connection.receive((frame) => {
-        if (frame.type === FrameType.hello) checkHello(frame, PROTOCOL_VERSION);
-        else this.#hub.onClientFrame(client, frame);
+        if (frame.type === FrameType.hello) this.#greeted(client, frame);
+        else if (frame.type === FrameType.control) {
+          this.#onRequest(client, decodeControl(frame.payload));
+        } else this.#hub.onClientFrame(client, frame);
       });
     } catch (error) {
       this.#log(`a command broke off: ${reason(error)}`);
@@ -117,7 +171,27 @@ export class Supervisor {
     connection.close();
     this.#hub.removeClient(client);
     this.#clients.delete(client);
-    if (this.#clients.size === 0) this.#end.resolve({ why: "idle" });
+    this.#lifetime.leave(client);
+  }
+
+  #greeted(client: Client, frame: Frame): void {
+    const { control, version } = parseHello(checkHello(frame, PROTOCOL_VERSION));
+    if (control === CONTROL_VERSION) return;
+    // A command of before this version waits for an event; it knows this one.
+    const { code, message, hint } = otherVersion(this.#plan.instance, version);
+    this.#tell(client, { event: "failed", failure: { code, message, hint } });
+  }
+
+  #onRequest(client: Client, request: ControlRequest): void {
+    if (request.request !== "attach") {
+      answer(this, request, () => this.#lifetime.after(client))
+        .then((event) => this.#tell(client, event));
+      return;
+    }
+    this.#lifetime.enter(client);
+    this.#tell(client, { event: "vm", vm: planInfo(this.#plan) });
+    this.#tell(client, { event: "state", state: this.#state });
+    for (const text of this.#unsaid.splice(0)) this.#tell(client, { event: "note", text });
   }
 
   /** What was noticed when the last command had left, for the next one. */
@@ -141,7 +215,7 @@ export class Supervisor {
       const exit = await this.#bootOnce();
       if (exit === null) return;
       const retry = exit.reason === "panic" && attempt === 1 && this.#state === "booting";
-      if (!retry) throw this.#exitBeforeHello(exit);
+      if (!retry) throw exitBeforeHello(exit, this.#consoleHint());
       this.#note("The guest's kernel panicked while booting; starting it again.");
     }
   }
@@ -166,7 +240,10 @@ export class Supervisor {
     this.#console.record(vm.console, instancePaths(plan.instance).consoleLog);
     const ready = Promise.withResolvers<null>();
     this.#serveAgent(vm, () => this.#onAgent().then(() => ready.resolve(null), ready.reject));
-    const timeout = setTimeout(() => ready.reject(this.#noSignOfLife()), BOOT_TIMEOUT_MS);
+    const timeout = setTimeout(() =>
+      ready.reject(
+        noSignOfLife(BOOT_TIMEOUT_MS, vm, this.#console, this.#consoleHint()),
+      ), BOOT_TIMEOUT_MS);
     vm.exited.then((exit) => {
       if (this.#state !== "booting") this.#end.resolve({ why: "exited", exit });
     });
@@ -229,7 +306,7 @@ export class Supervisor {
     }
     const timeout = Promise.withResolvers<void>();
     const timer = setTimeout(timeout.resolve, STOP_TIMEOUT_MS);
-    await Promise.race([vm.exited, timeout.promise]);
+    await Promise.race([vm.exited, timeout.promise, this.#forced.promise]);
     clearTimeout(timer);
   }
 
@@ -243,7 +320,7 @@ export class Supervisor {
 
   #note(text: string): void {
     this.#log(text);
-    if (this.#clients.size === 0) this.#unsaid.push(text);
+    if (this.#lifetime.users === 0) this.#unsaid.push(text);
     this.#broadcast({ event: "note", text });
   }
 
@@ -252,7 +329,7 @@ export class Supervisor {
   }
 
   #tell(client: Client, event: SupervisorEvent): void {
-    client.connection.send(0, FrameType.control, encodeEvent(event));
+    client.connection.send(0, FrameType.control, encodeControl(event));
   }
 
   async #tellEnd(end: End): Promise<void> {
@@ -260,10 +337,15 @@ export class Supervisor {
       const { code, message, hint } = end.error;
       this.#broadcast({ event: "failed", failure: { code, message, hint } });
     } else if (end.why === "exited") {
-      this.#broadcast({ event: "ended", exit: end.exit });
+      const console = end.exit.reason === "panic" ? this.#console.tail() : undefined;
+      this.#broadcast({ event: "ended", exit: end.exit, console });
     }
-    await Promise.all([...this.#clients].map((client) => client.connection.flushed()));
-    for (const client of this.#clients) client.connection.close();
+    const flushed = [...this.#clients].map((client) => client.connection.flushed());
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, FAREWELL_MS);
+    // Their connections end with this process: whoever waits for that finds the VM's lock free.
+    await Promise.race([Promise.all(flushed), late.promise]);
+    clearTimeout(timer);
   }
 
   #fail(error: unknown): void {
@@ -276,36 +358,7 @@ export class Supervisor {
     this.#end.resolve({ why: "failed", error: known });
   }
 
-  #exitBeforeHello(exit: VmExit): VibeError {
-    const what = exit.reason === "failed" ? `: ${exit.detail}` : ` (${exit.reason})`;
-    return new VibeError("BOOT_FAILED", `The VM ended while it was booting${what}`, {
-      hint: this.#consoleHint(),
-    });
-  }
-
-  #noSignOfLife(): VibeError {
-    const kvm = this.#vm?.description.includes("kvm") && this.#console.silent;
-    return new VibeError(
-      "BOOT_TIMEOUT",
-      `The guest did not answer within ${BOOT_TIMEOUT_MS / 1000} seconds`,
-      {
-        hint: kvm
-          ? "It gave no sign of life: KVM may not work here. VIBE_ACCEL=tcg does without it."
-          : this.#consoleHint(),
-      },
-    );
-  }
-
   #consoleHint(): string {
-    const { consoleLog } = instancePaths(this.#plan.instance);
-    return `Last lines of its console ("${consoleLog}"):\n${this.#console.tail()}`;
+    return consoleHint(instancePaths(this.#plan.instance).consoleLog, this.#console);
   }
-}
-
-function agentError(error: ProtocolError): VibeError {
-  return new VibeError(
-    "AGENT_PROTOCOL",
-    `Stopped the VM: its agent broke the protocol (${printable(error.message)})`,
-    { hint: "Something in the guest tampered with the agent, or it is of another version." },
-  );
 }

@@ -63,6 +63,8 @@ export async function makePlan(
     cpus: options.cpus ?? Math.min(DEFAULT_CPUS, navigator.hardwareConcurrency),
     memoryMiB: options.ram ?? DEFAULT_RAM,
     network: "nat",
+    keep: options.keep ?? false,
+    idleMinutes: options.idle ?? null,
   };
 }
 

@@ -11,6 +11,10 @@ export interface VmOptions {
   defaultMounts?: boolean;
   git?: GitMode;
   image?: string;
+  /** The VM stays when nobody uses it. */
+  keep?: boolean;
+  /** After how many minutes without anyone it stops all the same. */
+  idle?: number;
   /** Install what this host lacks without asking. */
   yes?: boolean;
 }

@@ -34,6 +34,9 @@ export interface VmPlan {
   defaultMounts: boolean;
   /** Working directory of sessions in the guest; null is the user's home. */
   workdir: string | null;
+  /** Whether it stays when nobody uses it, and for how many minutes then; null is for ever. */
+  keep: boolean;
+  idleMinutes: number | null;
 }
 
 /** The part of a plan that users see. */

@@ -1,5 +1,6 @@
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
-import { buildProgram, VERSION } from "../../lib/cli/program.ts";
+import { buildProgram } from "../../lib/cli/program.ts";
+import { VERSION } from "../../lib/version.ts";
 import { plainRun } from "../../lib/cli/entry.ts";
 import { formatError, formatMounts } from "../../lib/cli/output.ts";
 import { addVmOptions, type CliOptions, mergedOptions } from "../../lib/cli/options.ts";
