@@ -118,6 +118,8 @@ export interface InstancePaths {
   supervisorLog: string;
   /** What a supervisor had to say when nobody was attached; the next command shows it. */
   notices: string;
+  /** The newest base of its image that the user was told of. */
+  toldBase: string;
   /** What a guest made that would have redirected git on the host. */
   quarantine: string;
 }
@@ -134,6 +136,7 @@ export function instancePaths({ dir }: Pick<Instance, "dir">): InstancePaths {
     consoleLog: join(dir, "console.log"),
     supervisorLog: join(dir, "supervisor.log"),
     notices: join(dir, "notices"),
+    toldBase: join(dir, "told-base"),
     quarantine: join(dir, "quarantine"),
   };
 }

@@ -38,6 +38,11 @@ export function addVmOptions<T extends Command>(command: T): T {
     )
     .option("--image <image>", "image to make a new VM from (default: default)")
     .option("--keep", "let the VM run when nobody uses it any more")
+    .addOption(
+      new Option("--disk <gib>", "let the VM's disk grow to this size; it never shrinks")
+        .argParser(parseDisk),
+    )
+    .option("--reset", "throw the VM's disk away and begin with a fresh one of its image")
     .option("-y, --yes", "install what is missing on this host without asking")
     .option("--verbose", "say more, and show where errors come from");
   return addRunOptions(command);
@@ -64,6 +69,14 @@ function parseCpus(text: string): number {
 function parseRam(text: string): number {
   const host = Math.floor(Deno.systemMemoryInfo().total / (1 << 20));
   return parseInteger(text, MIN_RAM, host, `this host has ${host}`);
+}
+
+/** ext4 with blocks of 4 KiB holds 16 TiB unless it was made for more. */
+const MAX_DISK = 16 * 1024;
+
+/** A number of GiB. */
+export function parseDisk(text: string): number {
+  return parseInteger(text, 1, MAX_DISK, "a file system holds no more");
 }
 
 function parseInteger(text: string, min: number, max: number, why: string): number {

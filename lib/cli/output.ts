@@ -15,6 +15,16 @@ export function printError(text: string): void {
   }
 }
 
+/** Writes a text to stdout. A reader that has left is no error. */
+export function printOut(text: string): void {
+  const bytes = encoder.encode(text);
+  try {
+    for (let at = 0; at < bytes.byteLength;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}
+
 /** ANSI escape codes; node:util has them, too, but takes 7 ms to load. */
 const STYLES = { red: "\x1b[31m", cyan: "\x1b[36m" };
 
@@ -43,7 +53,11 @@ export function formatError(error: unknown, verbose: boolean): string {
 /** The table of shares that greets an interactive shell. Lines end with `\n`. */
 export function formatMounts(mounts: MountInfo[]): string {
   const rows = mounts.map((m) => [m.host, m.guest, m.readOnly ? "read-only" : "read-write"]);
-  const head = ["Host", "Guest", "Mode"];
+  return formatTable(["Host", "Guest", "Mode"], rows);
+}
+
+/** A table with its columns lined up. Lines end with `\n`. */
+export function formatTable(head: string[], rows: string[][]): string {
   const widths = head.map((title, i) => Math.max(...[title, ...rows.map((r) => r[i])].map(width)));
   const line = (cells: string[]) =>
     cells.map((cell, i) => cell + " ".repeat(widths[i] - width(cell))).join("  ").trimEnd();

@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { ExitCode, VibeError } from "../errors.ts";
 import { addCompletionsCommand } from "./completions_program.ts";
 import { addLifeCommands } from "./life_program.ts";
+import { addImageCommands } from "./image_program.ts";
 import { addVmOptions, type CliOptions, mergedOptions } from "./options.ts";
 import { VERSION } from "../version.ts";
 import { printError } from "./output.ts";
@@ -62,6 +63,7 @@ export function buildProgram(exit: (code: number) => void): Command {
       exit(await run(words, mergedOptions(command)));
     });
   addCompletionsCommand(program, exit);
+  addImageCommands(program, exit);
   return program;
 }
 

@@ -25,7 +25,10 @@ export async function shell(options: CliOptions): Promise<number> {
   }
   using progress = progressFor(options);
   using vm = await startHere(options, progress);
-  if (!options.quiet) printError(formatMounts(vm.info.mounts));
+  if (!options.quiet) {
+    await tellRebuilt(vm.info);
+    printError(formatMounts(vm.info.mounts));
+  }
   const cwd = vm.info.workdir ?? undefined;
   const code = await runSession(vm.attachment, { argv: [], cwd, tty: true });
   if (!options.quiet) await tellWhatStays(vm.attachment);
@@ -74,6 +77,16 @@ async function tellWhatStays({ link }: Attachment): Promise<void> {
   const why = await Promise.race([link.request("leave", {}).catch(() => null), late.promise]);
   clearTimeout(timer);
   if (why && why !== "others") printError(`vibe: ${STAYS[why]}; \`vibe stop\` ends it.\n`);
+}
+
+/** Says, once for each new base, that a fresh VM would be another one. */
+async function tellRebuilt({ instance, image, base }: VmInfo): Promise<void> {
+  const { rebuiltSince } = await import("../instance/rebuilt.ts");
+  if (!await rebuiltSince(instance, image, base)) return;
+  printError(
+    `vibe: The image "${image}" was built anew since this VM was made from it. ` +
+      "`vibe --reset` throws the VM's disk away and makes it from the new one.\n",
+  );
 }
 
 /** Their hooks and settings are the guest's; git on this host would run them. */

@@ -43,6 +43,8 @@ export const AGENT_SOURCES = [
 /** How many lines of the compiler's complaint are shown. */
 const COMPLAINT_LINES = 15;
 
+type Sources = [name: string, content: Uint8Array<ArrayBuffer>][];
+
 /** A compiled agent. */
 export interface Agent {
   /** Of its source and the processor it is for, in hex. */
@@ -56,14 +58,7 @@ export interface Agent {
  * @throws {VibeError} `AGENT_BUILD_FAILED`, or what {@link prepareHost} throws.
  */
 export async function ensureAgent(options: PrepareOptions): Promise<Agent> {
-  const sources = await Promise.all(
-    AGENT_SOURCES.map(async (name): Promise<[string, Uint8Array<ArrayBuffer>]> => [
-      name,
-      await readAsset(`provision/agent/${name}`),
-    ]),
-  );
-  const arch = new TextEncoder().encode(Deno.build.arch);
-  const digest = await digestOf([...sources, ["architecture", arch]]);
+  const { sources, digest } = await readAgent();
   const path = join(cacheDir(), "agent", digest, "vibe-agent");
   if (await Deno.stat(path).then((info) => info.isFile, () => false)) return { digest, path };
   await prepareHost(["agent"], options);
@@ -72,7 +67,19 @@ export async function ensureAgent(options: PrepareOptions): Promise<Agent> {
   return { digest, path };
 }
 
-async function build(sources: [string, Uint8Array<ArrayBuffer>][], digest: string): Promise<void> {
+/** The sources of the agent, and the digest that names what is made of them. */
+export async function readAgent(): Promise<{ sources: Sources; digest: string }> {
+  const sources = await Promise.all(
+    AGENT_SOURCES.map(async (name): Promise<Sources[0]> => [
+      name,
+      await readAsset(`provision/agent/${name}`),
+    ]),
+  );
+  const arch = new TextEncoder().encode(Deno.build.arch);
+  return { sources, digest: await digestOf([...sources, ["architecture", arch]]) };
+}
+
+async function build(sources: Sources, digest: string): Promise<void> {
   const done = join(cacheDir(), "agent", digest);
   await Deno.mkdir(join(cacheDir(), "agent"), { recursive: true });
   const aside = await Deno.makeTempDir({ dir: join(cacheDir(), "agent"), suffix: ".partial" });

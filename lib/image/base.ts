@@ -4,7 +4,9 @@
  */
 
 import { join } from "node:path";
+import { VibeError } from "../errors.ts";
 import { readTextIfPresent } from "../files.ts";
+import { FileLock } from "../lock.ts";
 import { cacheDir } from "../paths.ts";
 
 /** `image.json` in a base's directory. */
@@ -45,11 +47,62 @@ export function basesDir(): string {
   return join(cacheDir(), "bases");
 }
 
-/** A base by its id, or null if it is not there. */
+/** Whether a text can be a base's id, which becomes part of paths. */
+export function isBaseId(text: unknown): text is string {
+  return typeof text === "string" && /^[a-z0-9][a-z0-9.-]{0,100}$/i.test(text);
+}
+
+/** Whether a text can be the name of a file in a base's directory. */
+export function isPlainName(text: unknown): text is string {
+  return typeof text === "string" && /^[a-z0-9][a-z0-9._+-]{0,127}$/i.test(text);
+}
+
+/**
+ * A base by its id, or null if it is not there.
+ *
+ * @throws {VibeError} `IMAGE_DAMAGED` if its `image.json` is not what was written.
+ */
 export async function readBase(id: string): Promise<Base | null> {
   const dir = join(basesDir(), id);
-  const text = await readTextIfPresent(join(dir, "image.json"));
+  const text = isBaseId(id) ? await readTextIfPresent(join(dir, "image.json")) : null;
   if (text === null) return null;
-  const info: BaseInfo = JSON.parse(text);
+  const info = parseInfo(text, id);
+  if (!info) throw damaged(join(dir, "image.json"));
   return { id, dir, disk: join(dir, "disk.raw"), kernel: join(dir, info.kernel), info };
+}
+
+function parseInfo(text: string, id: string): BaseInfo | null {
+  try {
+    const info = JSON.parse(text);
+    return info.version === 1 && info.id === id && isPlainName(info.kernel) ? info : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The error for a file about images that is not what was written. */
+export function damaged(path: string): VibeError {
+  return new VibeError("IMAGE_DAMAGED", `Cannot use the image: "${path}" is damaged`, {
+    hint: "`vibe image reset` forgets what a name means; the next start then builds it anew.",
+  });
+}
+
+/** The ids of all bases that are complete, sorted. */
+export async function baseIds(): Promise<string[]> {
+  const ids: string[] = [];
+  try {
+    for await (const { name, isDirectory } of Deno.readDir(basesDir())) {
+      const complete = isDirectory && isBaseId(name) && !name.endsWith(".partial");
+      if (complete) ids.push(name);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return ids.sort();
+}
+
+/** Held, for moments, while a base comes into use or is taken away. */
+export async function lockBases(): Promise<FileLock> {
+  await Deno.mkdir(basesDir(), { recursive: true });
+  return await FileLock.take(join(basesDir(), "use.lock"));
 }

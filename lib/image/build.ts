@@ -1,6 +1,6 @@
 /** Building Debian base images: one at a time for each name, and whole or not at all. */
 
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { ExitCode, reason, VibeError } from "../errors.ts";
 import { writeFileWhole } from "../files.ts";
 import { compactTime, LogFile } from "../host/follow.ts";
@@ -29,7 +29,7 @@ import {
   SUITE,
   writeRecipe,
 } from "./recipe.ts";
-import { noSpace, requireRoom } from "./room.ts";
+import { fileSystemError, noSpace, requireRoom } from "./room.ts";
 
 /** How an image is built. */
 export interface BuildOptions extends PrepareOptions {
@@ -69,14 +69,20 @@ export async function buildDebianBase(name: string, options: BuildOptions): Prom
   return await withImageLock(name, options, () => build(name, options));
 }
 
-async function withImageLock(
+/** Does some work on the image of a name, one process at a time. */
+export async function withImageLock<T>(
   name: string,
-  { progress, signal }: BuildOptions,
-  work: () => Promise<Base>,
-): Promise<Base> {
-  await Deno.mkdir(join(cacheDir(), "images"), { recursive: true });
+  { progress, signal }: Pick<BuildOptions, "progress" | "signal">,
+  work: () => Promise<T>,
+): Promise<T> {
   const path = catalogPath(name, "lock");
-  let lock = await FileLock.tryTake(path);
+  let lock: FileLock | null;
+  try {
+    await Deno.mkdir(dirname(path), { recursive: true });
+    lock = await FileLock.tryTake(path);
+  } catch (error) {
+    throw fileSystemError(error, dirname(path)) ?? error;
+  }
   if (!lock) {
     progress.step(`Waiting for another vibe, which builds the image "${name}"`);
     lock = await FileLock.takeUnlessAborted(path, signal).catch((error) => {

@@ -1,6 +1,7 @@
 /** A VM's own disk: a qcow2 overlay on a base's disk, made in constant time. */
 
 import { dirname, resolve } from "node:path";
+import type { Disk } from "../driver/driver.ts";
 import { VibeError } from "../errors.ts";
 import { run } from "../process.ts";
 import { basesDir } from "./base.ts";
@@ -68,6 +69,50 @@ export async function cloneDisk(base: string, disk: string): Promise<void> {
     await Deno.remove(aside).catch(() => {});
     throw error;
   }
+}
+
+/** Where a qcow2 header says how large the disk is: a 64-bit number, highest byte first. */
+const QCOW2_SIZE_AT = 24;
+const QCOW2_MAGIC = "QFI\xfb";
+
+/**
+ * The size of a disk as a guest sees it, in bytes.
+ *
+ * @throws {VibeError} `INSTANCE_DAMAGED` if it is no such disk.
+ */
+export async function virtualSize({ path, format }: Disk): Promise<number> {
+  if (format === "raw") return (await Deno.stat(path)).size;
+  using file = await Deno.open(path);
+  const header = new Uint8Array(QCOW2_SIZE_AT + 8);
+  const count = await file.read(header);
+  const magic = String.fromCharCode(...header.subarray(0, QCOW2_MAGIC.length));
+  if (count === header.length && magic === QCOW2_MAGIC) {
+    return Number(new DataView(header.buffer).getBigUint64(QCOW2_SIZE_AT));
+  }
+  throw new VibeError("INSTANCE_DAMAGED", `Cannot use the VM's disk "${path}": it is no qcow2`, {
+    hint: `Your project is untouched. Remove "${dirname(path)}" to begin with a fresh VM.`,
+  });
+}
+
+/**
+ * Makes a disk larger; what is added reads as zeros. Whoever is killed on the way leaves a disk of
+ * the old size or of the new one.
+ *
+ * @throws {VibeError} `DISK_FULL`, `OVERLAY_FAILED`.
+ */
+export async function growDisk({ path, format, backing }: Disk, bytes: number): Promise<void> {
+  if (format === "raw") return await Deno.truncate(path, bytes);
+  const file = (filename: string) => ({ driver: "file", filename });
+  // Nothing is opened because the overlay's own header says so.
+  const node = {
+    driver: "qcow2",
+    file: file(path),
+    backing: backing && { driver: "raw", "read-only": true, file: file(backing) },
+  };
+  const { success, stderr } = await run(
+    ["qemu-img", "resize", "-q", `json:${JSON.stringify(node)}`, `${bytes}`],
+  );
+  if (!success) throw overlayError(path, stderr.trim());
 }
 
 function overlayError(overlay: string, said: string): VibeError {

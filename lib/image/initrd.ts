@@ -5,7 +5,7 @@ import { writeFileWhole } from "../files.ts";
 import type { PrepareOptions } from "../host/prepare.ts";
 import { cacheDir } from "../paths.ts";
 import { ensureAgent } from "./agent_build.ts";
-import type { Base } from "./base.ts";
+import { type Base, damaged, isPlainName } from "./base.ts";
 import { cpioArchive, type CpioEntry } from "./cpio.ts";
 
 /** To be raised whenever {@link initrdEntries} makes something else of the same agent and base. */
@@ -26,14 +26,18 @@ export interface BootFiles {
 export async function ensureBootFiles(base: Base, options: PrepareOptions): Promise<BootFiles> {
   const agent = await ensureAgent(options);
   // Both the agent's digest and a base's id stand for content that never changes.
-  const name = `${base.id}-${agent.digest.slice(0, 16)}-${FORMAT}.cpio`;
-  const initrd = join(cacheDir(), "initrd", name);
+  const initrd = join(cacheDir(), "initrd", initrdName(base.id, agent.digest));
   if (!await Deno.stat(initrd).then((info) => info.isFile, () => false)) {
     await Deno.mkdir(join(cacheDir(), "initrd"), { recursive: true });
     const entries = initrdEntries(await Deno.readFile(agent.path), await readModules(base));
     await writeFileWhole(initrd, cpioArchive(entries));
   }
   return { kernel: base.kernel, initrd };
+}
+
+/** What the initrd for a base with an agent is called. */
+export function initrdName(base: string, agentDigest: string): string {
+  return `${base}-${agentDigest.slice(0, 16)}-${FORMAT}.cpio`;
 }
 
 /** `modules` in the order to load them. */
@@ -53,6 +57,8 @@ export function initrdEntries(
 async function readModules(base: Base): Promise<{ name: string; content: Uint8Array }[]> {
   const dir = join(base.dir, "modules");
   const order = (await Deno.readTextFile(join(dir, "order"))).split("\n").filter(Boolean);
+  // Of an image from elsewhere, these are somebody else's words.
+  if (!order.every(isPlainName)) throw damaged(join(dir, "order"));
   return await Promise.all(
     order.map(async (name) => ({ name, content: await Deno.readFile(join(dir, name)) })),
   );

@@ -53,14 +53,27 @@ export class PartialBase implements AsyncDisposable {
 }
 
 async function sweep(log: LogFile): Promise<void> {
+  for (const dir of await leftPartials()) await sweepPartial(dir, log);
+}
+
+/** The directories that builders left unfinished. */
+export async function leftPartials(): Promise<string[]> {
+  const found: string[] = [];
   for await (const { name, isDirectory } of Deno.readDir(basesDir())) {
     if (!isDirectory || !name.endsWith(SUFFIX)) continue;
     const dir = join(basesDir(), name);
     using lock = await FileLock.tryTake(join(dir, "lock"));
-    if (!lock) continue;
-    log.write(`removing ${name}, which its builder left unfinished\n`);
-    await removeTree(dir, { log });
+    if (lock) found.push(dir);
   }
+  return found;
+}
+
+/** Removes such a directory, unless somebody works in it. */
+export async function sweepPartial(dir: string, log: LogFile): Promise<void> {
+  using lock = await FileLock.tryTake(join(dir, "lock"));
+  if (!lock) return;
+  log.write(`removing ${dir}, which its builder left unfinished\n`);
+  await removeTree(dir, { log });
 }
 
 async function syncTree(dir: string): Promise<void> {

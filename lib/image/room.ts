@@ -48,6 +48,7 @@ export function fileSystemError(error: unknown, dir: string): VibeError | null {
   return null;
 }
 
-function gigabytes(bytes: number): string {
+/** A number of bytes for people: "0.8 GB". */
+export function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(1)} GB`;
 }

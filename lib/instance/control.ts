@@ -46,6 +46,10 @@ export interface VmInfo {
   instance: Instance;
   image: string;
   base: string;
+  /** Size of its disk. */
+  diskBytes: number;
+  /** Which command's `--reset` made its disk anew; null if none did. */
+  reset: string | null;
   cpus: number;
   memoryMiB: number;
   git: GitMode;

@@ -2,6 +2,7 @@
 
 import { VibeError } from "../errors.ts";
 import { readTextIfPresent, writeFileWhole } from "../files.ts";
+import { isBaseId } from "../image/base.ts";
 import type { InstancePaths } from "../paths.ts";
 
 /** The content of instance.json. */
@@ -15,9 +16,6 @@ export interface InstanceRecord {
   created: string;
 }
 
-/** A base's id becomes part of a path. */
-const BASE_ID = /^[a-z0-9][a-z0-9.-]{0,100}$/i;
-
 /**
  * The record of a project's VM, or null if it has none yet.
  *
@@ -30,7 +28,7 @@ export async function readRecord(paths: InstancePaths): Promise<InstanceRecord |
     const record = JSON.parse(text);
     if (
       record.version === 1 && typeof record.image === "string" && typeof record.base === "string" &&
-      BASE_ID.test(record.base)
+      isBaseId(record.base)
     ) return record;
   } catch {
     // Falls through to the error.

@@ -25,15 +25,16 @@ export async function unregister({ id }: Pick<Instance, "id">): Promise<void> {
 
 /**
  * The VMs that still exist, sorted by title. Entries of those that were deleted are removed on the
- * way, and so are files that are not what was written.
+ * way, and so are files that are not what was written. One whose project is out of reach, on a disk
+ * that is not mounted, is left out but not forgotten.
  */
 export async function knownInstances(): Promise<Instance[]> {
   const found: Instance[] = [];
   for (const name of await names()) {
     const path = join(registryDir(), name);
-    const instance = parse(await readTextIfPresent(path), name);
+    const instance = parseInstance(await readTextIfPresent(path), name);
     if (instance && await exists(instance)) found.push(instance);
-    else await Deno.remove(path).catch(() => {});
+    else if (!instance || !await outOfReach(instance)) await Deno.remove(path).catch(() => {});
   }
   return found.sort((a, b) => a.title < b.title ? -1 : 1);
 }
@@ -55,7 +56,12 @@ async function exists(instance: Instance): Promise<boolean> {
   return await Deno.lstat(record).then((info) => info.isFile, () => false);
 }
 
-function parse(text: string | null, name: string): Instance | null {
+async function outOfReach({ kind, title }: Instance): Promise<boolean> {
+  return kind === "project" && await Deno.lstat(title).then(() => false, () => true);
+}
+
+/** An instance as it was written to the file of that name; null if it is not that. */
+export function parseInstance(text: string | null, name: string): Instance | null {
   try {
     const { kind, title, id, dir } = JSON.parse(text ?? "");
     const texts = [title, id, dir].every((value) => typeof value === "string");

@@ -4,6 +4,7 @@ import { VibeError } from "../errors.ts";
 import { readTextIfPresent } from "../files.ts";
 import { type Instance, instancePaths } from "../paths.ts";
 import type { VmOptions } from "../plan/options.ts";
+import type { VmPlan } from "../plan/plan.ts";
 import type { Progress } from "../progress.ts";
 import { type Attachment, attachOrStart, attachRunning, StoppingError } from "./attach.ts";
 import type { VmInfo } from "./control.ts";
@@ -40,12 +41,17 @@ export async function startVm(
     },
   };
   if (note) await showNotices(instance, events.note);
+  // The plan that we made; whether it is the one that the VM was started from is another matter.
+  let reset: string | null = null;
+  const onPlan = (plan: VmPlan) => reset = plan.reset;
+  const isOurs = (info: VmInfo) => info.reset !== null && info.reset === reset;
   for (;;) {
     const attachment = await attachRunning(instance, events) ??
-      await startFresh(instance, options, progress, events);
+      await startFresh(instance, options, progress, events, onPlan);
     try {
       const info = await attachment.info;
       requireSameOptions(options, info);
+      if (options.reset && !isOurs(info)) throw runsAlready(info);
       if (options.keep) await attachment.link.request("keep", { on: true });
       progress.step("Booting");
       await attachment.ready;
@@ -73,11 +79,13 @@ async function startFresh(
   options: VmOptions,
   progress: Progress,
   events: Parameters<typeof attachOrStart>[1],
+  onPlan: (plan: VmPlan) => void,
 ): Promise<Attachment> {
   // Loaded only now: a VM that runs already needs none of it.
   const { makePlan } = await import("../plan/make_plan.ts");
   // Outside the lock: it may take minutes, and another command may do it at the same time.
   const plan = await makePlan(instance, options, progress, events.note);
+  onPlan(plan);
   progress.step("Starting");
   return await attachOrStart(plan, events);
 }
@@ -92,6 +100,7 @@ function requireSameOptions(options: VmOptions, info: VmInfo): void {
   check("--ram", options.ram, info.memoryMiB);
   check("--git", options.git, info.git);
   check("--image", options.image, info.image);
+  check("--disk", options.disk, +(info.diskBytes / 2 ** 30).toFixed(2));
   for (const spec of options.mount ?? []) {
     if (!info.mountSpecs.includes(spec)) differs.push(`no --mount ${spec}`);
   }
@@ -102,4 +111,11 @@ function requireSameOptions(options: VmOptions, info: VmInfo): void {
     `The VM of "${info.instance.title}" already runs, with ${differs.join(", ")}`,
     { hint: "Leave its shells (it then stops) and try again, or leave these options out." },
   );
+}
+
+/** A disk that is in use cannot be thrown away. */
+function runsAlready({ instance }: VmInfo): VibeError {
+  return new VibeError("VM_RUNNING", `Cannot reset the VM of "${instance.title}": it runs`, {
+    hint: "Leave its shells (it then stops) and try again.",
+  });
 }

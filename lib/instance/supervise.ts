@@ -1,15 +1,13 @@
 /** The supervisor's process: started by a command, detached from its terminal. */
 
-import { cloneDisk, createOverlay, requireBase } from "../image/clone.ts";
-import { dirname } from "node:path";
-import type { Disk, Driver } from "../driver/driver.ts";
+import type { Driver } from "../driver/driver.ts";
 import { reason, VibeError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
 import { instancePaths } from "../paths.ts";
 import type { VmPlan } from "../plan/plan.ts";
 import type { Failure } from "./control.ts";
+import { prepareDisk } from "./disk.ts";
 import { register } from "./registry.ts";
-import { readRecord, writeRecord } from "./record.ts";
 import { makeRuntime, removeRuntime, vmRuntime } from "./runtime.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -43,7 +41,7 @@ async function superviseVm(plan: VmPlan, starterLeft: Promise<void>): Promise<vo
   using _lock = await FileLock.tryTake(paths.lock) ?? await waitForLock(paths.lock);
   using log = openLog(paths.supervisorLog);
   const driver = await chooseDriver();
-  const disk = await prepareDisk(plan, driver);
+  const disk = await prepareDisk(plan, driver.name, log.write);
   // Only lists of VMs need it.
   await register(plan.instance).catch((error) => log.write(`cannot register: ${reason(error)}`));
   const runtime = vmRuntime(plan.instance);
@@ -97,40 +95,6 @@ async function chooseDriver(): Promise<Driver> {
       return (await import("../driver/vz.ts")).vzDriver;
   }
   throw new VibeError("DRIVER_NONE", `Cannot run a VM on "${Deno.build.os}": no driver for it`);
-}
-
-/**
- * The VM's own disk. Made at the first start; later, what it stands on must be there. QEMU reads
- * overlays; Virtualization.framework only raw disks, so there it is a clone.
- */
-async function prepareDisk(plan: VmPlan, driver: Driver): Promise<Disk> {
-  const paths = instancePaths(plan.instance);
-  const backing = plan.base.disk;
-  const disk: Disk = driver.name === "vz"
-    ? { path: paths.rawDisk, format: "raw" }
-    : { path: paths.disk, format: "qcow2", backing };
-  if (disk.backing) await requireBase(plan.base.id, disk.backing);
-  if (await readRecord(paths) !== null) {
-    await requireRegularFile(disk.path);
-    return disk;
-  }
-  await (disk.backing ? createOverlay : cloneDisk)(backing, disk.path);
-  await writeRecord(paths, {
-    version: 1,
-    image: plan.image,
-    base: plan.base.id,
-    created: new Date().toISOString(),
-  });
-  return disk;
-}
-
-/** Where a guest could write to .vibe, a link in the disk's place would show it another host file. */
-async function requireRegularFile(path: string): Promise<void> {
-  const info = await Deno.lstat(path).catch(() => null);
-  if (info?.isFile && info.nlink === 1) return;
-  throw new VibeError("INSTANCE_DAMAGED", `Cannot use the VM's disk "${path}": it is no file`, {
-    hint: `Your project is untouched. Remove "${dirname(path)}" to begin with a fresh VM.`,
-  });
 }
 
 /** A log that starts over with each VM. It never fails: a full disk must not end the VM. */

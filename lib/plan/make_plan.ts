@@ -2,11 +2,12 @@
 
 import { terminalAsk } from "../host/ask.ts";
 import { prepareHost } from "../host/prepare.ts";
-import { VibeError } from "../errors.ts";
+import { ExitCode, VibeError } from "../errors.ts";
 import { type Base, readBase } from "../image/base.ts";
 import { ensureImage } from "../image/build.ts";
 import { DEFAULT_IMAGE, findImage } from "../image/catalog.ts";
 import { missingBase } from "../image/clone.ts";
+import { diskSize } from "../instance/disk.ts";
 import { ensureBootFiles } from "../image/initrd.ts";
 import { readRecord } from "../instance/record.ts";
 import { type Instance, instancePaths } from "../paths.ts";
@@ -17,6 +18,7 @@ import { planShares } from "./plan_shares.ts";
 
 const DEFAULT_CPUS = 2;
 const DEFAULT_RAM = 2048;
+const GIB = 2 ** 30;
 
 /**
  * The plan for a VM, with everything it needs in place: programs on the host, the
@@ -40,19 +42,26 @@ export async function makePlan(
     progress,
     signal: interrupt.signal,
   };
-  const record = await readRecord(instancePaths(instance));
+  const paths = instancePaths(instance);
+  // A reset is also the way out of a damaged record.
+  const present = await readRecord(paths).catch((error) => {
+    if (options.reset) return null;
+    throw error;
+  });
+  const record = options.reset ? null : present;
   if (record && options.image !== undefined && options.image !== record.image) {
     throw new VibeError(
       "IMAGE_DIFFERS",
       `The VM of "${instance.title}" was made from the image "${record.image}"`,
-      { hint: `Remove "${instance.dir}" to make it anew, from "${options.image}".` },
+      { hint: `\`vibe --reset --image ${options.image}\` throws its disk away and makes it anew.` },
     );
   }
-  const image = record?.image ?? options.image ?? DEFAULT_IMAGE;
+  const image = options.image ?? present?.image ?? DEFAULT_IMAGE;
   // All that will be needed is asked for at once.
   const building = !record && image === DEFAULT_IMAGE && !await findImage(image);
   await prepareHost(building ? ["run", "image", "agent"] : ["run"], prepare);
   const base = record ? await recordedBase(record.base) : await ensureImage(image, prepare);
+  const diskBytes = grownSize(record ? await diskSize(paths) : null, base, options.disk);
   const boot = await ensureBootFiles(base, prepare);
   return {
     ...shares,
@@ -60,6 +69,8 @@ export async function makePlan(
     instance,
     image,
     base: { id: base.id, disk: base.disk },
+    diskBytes,
+    reset: options.reset ? crypto.randomUUID() : null,
     cpus: options.cpus ?? Math.min(DEFAULT_CPUS, navigator.hardwareConcurrency),
     memoryMiB: options.ram ?? DEFAULT_RAM,
     network: "nat",
@@ -72,6 +83,26 @@ async function recordedBase(id: string): Promise<Base> {
   const base = await readBase(id);
   if (!base) throw missingBase(id);
   return base;
+}
+
+/**
+ * How large the VM's disk is to be.
+ *
+ * @param present its size; null if it is yet to be made.
+ * @param asked in GiB.
+ * @throws {VibeError} `DISK_SHRINK`.
+ */
+function grownSize(present: number | null, base: Base, asked: number | undefined): number {
+  const least = present ?? base.info.diskBytes;
+  if (asked === undefined || asked * GIB === least) return least;
+  if (asked * GIB > least) return asked * GIB;
+  const whose = present ? "the VM's disk has" : "its image's has";
+  throw new VibeError(
+    "DISK_SHRINK",
+    `Cannot make the disk smaller: ${whose} ${+(least / GIB).toFixed(2)} GiB, ` +
+      `and --disk asks for ${asked}`,
+    { hint: "A disk only grows. Leave --disk out, or ask for more.", exitCode: ExitCode.usage },
+  );
 }
 
 /** Ctrl-C ends what is under way in an orderly manner, so that it leaves nothing half done. */

@@ -15,6 +15,10 @@ export interface VmOptions {
   keep?: boolean;
   /** After how many minutes without anyone it stops all the same. */
   idle?: number;
+  /** Size of the VM's disk in GiB; it only ever grows. */
+  disk?: number;
+  /** Throw the VM's disk away and begin with a fresh one. */
+  reset?: boolean;
   /** Install what this host lacks without asking. */
   yes?: boolean;
 }

@@ -17,6 +17,10 @@ export interface VmPlan {
   image: string;
   /** The base it resolved to. */
   base: { id: string; disk: string };
+  /** Size of the VM's own disk, which grows to it if it is smaller. */
+  diskBytes: number;
+  /** Set if the VM's disk is to be made anew; unique, so that a command knows its own. */
+  reset: string | null;
   kernel: string;
   initrd: string;
   cpus: number;
@@ -45,6 +49,8 @@ export function planInfo(plan: VmPlan): VmInfo {
     instance: plan.instance,
     image: plan.image,
     base: plan.base.id,
+    diskBytes: plan.diskBytes,
+    reset: plan.reset,
     cpus: plan.cpus,
     memoryMiB: plan.memoryMiB,
     git: plan.git,

@@ -1,0 +1,113 @@
+/** `vibe image ls`, `show`, `rm` and `reset`. */
+
+import { printable } from "../errors.ts";
+import { DEFAULT_IMAGE, unknownImage } from "../image/catalog.ts";
+import { describeImage, type ImageEntry, listImages } from "../image/inventory.ts";
+import { removeImage, resetImage } from "../image/remove.ts";
+import { gigabytes } from "../image/room.ts";
+import type { BaseUser } from "../instance/base_users.ts";
+import type { CliOptions } from "./options.ts";
+import { formatTable, printError, printOut } from "./output.ts";
+import { terminalProgress } from "./progress.ts";
+
+/** Resolves to the exit code. */
+export async function ls(json: boolean | undefined): Promise<number> {
+  const images = await listImages();
+  if (json) {
+    printJson(images.map(jsonEntry));
+  } else if (images.length === 0) {
+    printError("vibe: there is no image yet; the first start of a VM builds one.\n");
+  } else {
+    const head = ["Name", "Source", "Size", "On disk", "Created", "Used by"];
+    printOut(formatTable(head, images.map(row)));
+  }
+  return 0;
+}
+
+/** Resolves to the exit code. */
+export async function show(name: string, json: boolean | undefined): Promise<number> {
+  const { details, ...entry } = await describeImage(name);
+  if (json) {
+    printJson({ ...jsonEntry(entry), dir: details?.dir ?? null, info: details?.info ?? null });
+    return 0;
+  }
+  const lines: [string, string | undefined][] = [
+    ["Name", name],
+    ["Base", entry.base ?? undefined],
+    ["Problem", entry.problem ? PROBLEMS[entry.problem] : undefined],
+    ["Directory", details?.dir],
+    ["Source", entry.source ?? undefined],
+    ["Created", entry.created ?? undefined],
+    ["Size", entry.sizeBytes === null ? undefined : gibibytes(entry.sizeBytes)],
+    ["On disk", gigabytes(entry.realBytes)],
+    ["Kernel", details?.info.kernelRelease],
+    ["Packages", `${Object.keys(details?.info.packages ?? {}).length} (--json names them)`],
+    ...entry.usedBy.map((user, i): [string, string] => [i === 0 ? "Used by" : "", title(user)]),
+  ];
+  const known = lines.filter((line): line is [string, string] => line[1] !== undefined);
+  printOut(known.map(([key, value]) => `${key.padEnd(10)} ${printable(value)}\n`).join(""));
+  return 0;
+}
+
+/** Resolves to the exit code. */
+export async function rm(names: string[], options: CliOptions): Promise<number> {
+  using progress = terminalProgress(options.verbose ?? false);
+  for (const name of names) {
+    const freed = await removeImage(name, progress);
+    progress.done();
+    printError(`Removed the image "${name}"; ${gigabytes(freed)} freed.\n`);
+  }
+  return 0;
+}
+
+/** Resolves to the exit code. */
+export async function reset(name: string, options: CliOptions): Promise<number> {
+  using progress = terminalProgress(options.verbose ?? false);
+  if (!await resetImage(name, progress) && name !== DEFAULT_IMAGE) throw await unknownImage(name);
+  const next = name === DEFAULT_IMAGE
+    ? "The next start that needs it builds it anew."
+    : `\`vibe image build ${name}\` makes it anew.`;
+  printError(`Forgot the image "${name}". ${next} VMs that are there keep theirs.\n`);
+  return 0;
+}
+
+const PROBLEMS = {
+  damaged: "its files are damaged: vibe image reset forgets it",
+  gone: "its files are gone: it is built anew when it is needed",
+};
+
+function row({ name, source, sizeBytes, realBytes, created, problem, usedBy }: ImageEntry) {
+  return [
+    name ?? "(replaced)",
+    problem ? `(${problem})` : printable(source ?? "?"),
+    sizeBytes === null ? "?" : gibibytes(sizeBytes),
+    gigabytes(realBytes),
+    day(created),
+    usedBy.length > 2
+      ? `${title(usedBy[0])} and ${usedBy.length - 1} more`
+      : usedBy.map(title).join(", "),
+  ];
+}
+
+/** As `--disk` counts. */
+function gibibytes(bytes: number): string {
+  return `${+(bytes / 2 ** 30).toFixed(1)} GiB`;
+}
+
+/** A clock may have been wrong, so this is a date, and not how long ago it was. */
+function day(created: string | null): string {
+  const time = new Date(created ?? NaN);
+  return isNaN(time.getTime()) ? "?" : time.toISOString().slice(0, 16).replace("T", " ");
+}
+
+function title({ instance, state }: BaseUser): string {
+  return printable(instance.title) + (state === "there" ? "" : ` (${state})`);
+}
+
+function jsonEntry({ usedBy, ...entry }: ImageEntry) {
+  return { ...entry, usedBy: usedBy.map(({ instance, state }) => ({ ...instance, state })) };
+}
+
+function printJson(value: unknown): void {
+  printOut(JSON.stringify(value, null, 2) + "\n");
+}

@@ -1,0 +1,45 @@
+/** `vibe image …` and `vibe prune`, as they are typed. What they do is loaded when it is done. */
+
+import type { Command } from "commander";
+import { mergedOptions } from "./options.ts";
+
+/** Adds the commands. Their actions report their exit code to `exit`. */
+export function addImageCommands(program: Command, exit: (code: number) => void): void {
+  const load = () => import("./image_commands.ts");
+  const image = program.command("image").description("Look after the images that VMs are made of.");
+
+  image.command("ls")
+    .description("List the images: their source, size and age, and which VMs are made of them.")
+    .option("--json", "as JSON")
+    .action(async ({ json }) => exit(await (await load()).ls(json)));
+
+  image.command("show")
+    .description("Tell all about an image.")
+    .argument("[name]", "which image", "default")
+    .option("--json", "as JSON")
+    .action(async (name: string, { json }) => exit(await (await load()).show(name, json)));
+
+  image.command("rm")
+    .description("Remove images that no VM is made of.")
+    .argument("<name...>", "which images")
+    .action(async (names: string[], _, command: Command) =>
+      exit(await (await load()).rm(names, mergedOptions(command)))
+    );
+
+  image.command("reset")
+    .description("Forget what a name means; `default` is built anew by the next start.")
+    .argument("[name]", "which image", "default")
+    .action(async (name: string, _, command: Command) =>
+      exit(await (await load()).reset(name, mergedOptions(command)))
+    );
+
+  program.command("prune")
+    .description("Free the disk space that nothing uses any more, and say how much.")
+    .option("--dry-run", "only say what would be removed")
+    .option("--missing", "do not count VMs whose directories are not there now")
+    .option("--json", "as JSON")
+    .action(async (_, command: Command) => {
+      const { prune } = await import("./prune_command.ts");
+      exit(await prune({ ...command.opts(), ...mergedOptions(command) }));
+    });
+}
