@@ -230,7 +230,8 @@ export class Supervisor {
       memoryMiB: plan.memoryMiB,
       kernel: plan.kernel,
       initrd: plan.initrd,
-      kernelArgs: [],
+      // The disk is ours, and may have grown.
+      kernelArgs: ["vibe.grow"],
       disks: [this.#disk],
       shares: plan.mounts.map(({ guestPath: _, ...share }) => share),
       network: plan.network,

@@ -54,6 +54,12 @@ void network_up(const char *words);
 /* Writes /etc/resolv.conf for these `words` where nothing else does. */
 void network_resolver(const char *words);
 
+/* grow.c: for PID 1 of the initrd. They tell the operator what they cannot do. */
+/* Lets a partition go up to its disk's end. It must not be mounted. */
+void grow_partition(const char *device);
+/* Lets the ext4 file system on a device, mounted at `path`, fill it. */
+void grow_file_system(const char *device, const char *path);
+
 /* mount.c: for child processes, they may block. `target` is absolute. */
 bool share_mount(struct failure *failure, const char *name, const char *target, bool read_only);
 bool share_unmount(struct failure *failure, const char *target);

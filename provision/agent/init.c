@@ -31,7 +31,7 @@ enum { ROOT_PATIENCE_MS = 10000 };
 static struct {
 	const char *root, *type, *init, *network;
 	char *options;
-	bool read_only;
+	bool read_only, grow;
 } boot = { .type = "ext4", .init = "/sbin/init" };
 
 /* The machine cannot start. Off is what the host notices. */
@@ -70,6 +70,8 @@ static void read_command_line(void)
 			boot.network = value;
 		else if (strcmp(word, "ro") == 0 || strcmp(word, "rw") == 0)
 			boot.read_only = word[1] == 'o';
+		else if (strcmp(word, "vibe.grow") == 0)
+			boot.grow = true;
 		else if (strcmp(word, "--") == 0)
 			break;
 	}
@@ -221,7 +223,11 @@ int init_main(char **argv)
 	read_command_line();
 	load_modules();
 	wait_for_root();
+	if (boot.grow)
+		grow_partition(boot.root);
 	mount_root();
+	if (boot.grow && !boot.read_only)
+		grow_file_system(boot.root, NEW_ROOT);
 	switch_root();
 	prepare_root();
 	network_up(boot.network);

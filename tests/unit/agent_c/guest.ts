@@ -29,25 +29,26 @@ export interface ExecOptions {
   manualCredit?: boolean;
 }
 
-/** Everything in `provision/agent`, but `main.c` for a harness with a main of its own. */
-async function sources(harness: string | undefined): Promise<string[]> {
+/** Everything in `provision/agent`, or one part of it and a harness with a main of its own. */
+async function sources(harness: string | undefined, part: string): Promise<string[]> {
   const files: string[] = harness ? [HARNESS + harness] : [];
   for await (const { name } of Deno.readDir(AGENT)) {
-    if (name.endsWith(".c") && (!harness || name === "frame.c")) files.push(AGENT + name);
+    if (name.endsWith(".c") && (!harness || name === part)) files.push(AGENT + name);
   }
   return files;
 }
 
-/** Compiles the agent, or a harness around its parser. Returns the program's path. */
+/** Compiles the agent, or a harness around its parser or another part. Returns the program's path. */
 export async function compile(
   into: string,
   flags: string[] = ["-static", "-Os"],
   harness?: string,
+  part = "frame.c",
 ): Promise<string> {
   const program = `${into}/${harness ?? "agent"}${flags.join("").replace(/[^a-z]/g, "")}`;
   const { success, stderr } = await new Deno.Command("cc", {
     args: ["-Wall", "-Wextra", "-Werror", ...flags, "-I", AGENT, "-o", program].concat(
-      await sources(harness),
+      await sources(harness, part),
     ),
   }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
