@@ -15,20 +15,20 @@ export function addImageCommands(program: Command, exit: (code: number) => void)
 
   image.command("show")
     .description("Tell all about an image.")
-    .argument("[name]", "which image", "default")
+    .argument("[image]", "which image", "default")
     .option("--json", "as JSON")
     .action(async (name: string, { json }) => exit(await (await load()).show(name, json)));
 
   image.command("rm")
     .description("Remove images that no VM is made of.")
-    .argument("<name...>", "which images")
+    .argument("<image...>", "which images")
     .action(async (names: string[], _, command: Command) =>
       exit(await (await load()).rm(names, mergedOptions(command)))
     );
 
   image.command("reset")
     .description("Forget what a name means; `default` is built anew by the next start.")
-    .argument("[name]", "which image", "default")
+    .argument("[image]", "which image", "default")
     .action(async (name: string, _, command: Command) =>
       exit(await (await load()).reset(name, mergedOptions(command)))
     );

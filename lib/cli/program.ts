@@ -5,6 +5,7 @@ import { ExitCode, VibeError } from "../errors.ts";
 import { addCompletionsCommand } from "./completions_program.ts";
 import { addLifeCommands } from "./life_program.ts";
 import { addImageCommands } from "./image_program.ts";
+import { addDoctorCommand } from "./doctor_program.ts";
 import { addVmOptions, type CliOptions, mergedOptions } from "./options.ts";
 import { VERSION } from "../version.ts";
 import { printError } from "./output.ts";
@@ -64,6 +65,7 @@ export function buildProgram(exit: (code: number) => void): Command {
     });
   addCompletionsCommand(program, exit);
   addImageCommands(program, exit);
+  addDoctorCommand(program, exit);
   return program;
 }
 

@@ -10,9 +10,7 @@ const REMEDY = "Make room, or let VIBE_CACHE name a directory on another disk.";
  * @throws {VibeError} `IMAGE_NO_SPACE` with what is there and what is needed.
  */
 export async function requireRoom(dir: string, bytes: number): Promise<void> {
-  const { statfs } = await import("node:fs/promises");
-  const { bavail, bsize } = await statfs(dir);
-  const free = bavail * bsize;
+  const free = await freeBytes(dir);
   if (free >= bytes) return;
   throw new VibeError(
     "IMAGE_NO_SPACE",
@@ -21,6 +19,13 @@ export async function requireRoom(dir: string, bytes: number): Promise<void> {
     }`,
     { hint: REMEDY },
   );
+}
+
+/** The bytes that an ordinary user may still write in a directory. */
+export async function freeBytes(dir: string): Promise<number> {
+  const { statfs } = await import("node:fs/promises");
+  const { bavail, bsize } = await statfs(dir);
+  return bavail * bsize;
 }
 
 /** The error for a disk that became full on the way. */

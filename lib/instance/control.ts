@@ -7,7 +7,7 @@
  * stops the VM, does not attach. Each request is answered by one `reply`, but for `attach`.
  */
 
-import type { VmExit, VmUsage } from "../driver/driver.ts";
+import type { VmConfig, VmExit, VmUsage } from "../driver/driver.ts";
 import { printable } from "../errors.ts";
 import type { Instance } from "../paths.ts";
 import type { GitMode } from "../share/git_guard.ts";
@@ -52,6 +52,7 @@ export interface VmInfo {
   reset: string | null;
   cpus: number;
   memoryMiB: number;
+  network: VmConfig["network"];
   git: GitMode;
   /** The repositories in the project before the VM started. */
   repositories: Repository[];

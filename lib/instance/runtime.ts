@@ -24,6 +24,17 @@ export function vmRuntime({ id }: Pick<Instance, "id">): VmRuntime {
  * @throws {VibeError} `RUNTIME_UNSAFE` if another user could have made the directory above it.
  */
 export async function makeRuntime(runtime: VmRuntime): Promise<void> {
+  await requireRuntimeParent();
+  await removeRuntime(runtime);
+  await Deno.mkdir(runtime.dir, { mode: 0o700 });
+}
+
+/**
+ * Makes the directory that holds those of all VMs, unless it is there.
+ *
+ * @throws {VibeError} `RUNTIME_UNSAFE` if another user could have made it.
+ */
+export async function requireRuntimeParent(): Promise<void> {
   const parent = runtimeDir();
   await Deno.mkdir(parent, { mode: 0o700 }).catch(async (error) => {
     if (error instanceof Deno.errors.NotFound) {
@@ -39,8 +50,6 @@ export async function makeRuntime(runtime: VmRuntime): Promise<void> {
       { hint: `Remove it, or point VIBE_RUNTIME at a directory of yours with mode 700.` },
     );
   }
-  await removeRuntime(runtime);
-  await Deno.mkdir(runtime.dir, { mode: 0o700 });
 }
 
 /** Removes the VM's runtime directory, if it is there. */

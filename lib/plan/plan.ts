@@ -53,6 +53,7 @@ export function planInfo(plan: VmPlan): VmInfo {
     reset: plan.reset,
     cpus: plan.cpus,
     memoryMiB: plan.memoryMiB,
+    network: plan.network,
     git: plan.git,
     repositories: plan.repositories,
     mounts: plan.mounts.map(({ source, guestPath, readOnly }) => ({
