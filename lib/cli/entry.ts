@@ -1,5 +1,6 @@
 /** From the command line to an exit code. */
 
+import { isDebugging } from "../config/places.ts";
 import { ExitCode, VibeError } from "../errors.ts";
 import { COMPLETE } from "./completion_scripts.ts";
 import { formatError, printError } from "./output.ts";
@@ -9,7 +10,7 @@ import { formatError, printError } from "./output.ts";
  * the exit code.
  */
 export async function runCommandLine(args: string[]): Promise<number> {
-  let verbose = false;
+  let verbose = isDebugging();
   try {
     if (args[0] === COMPLETE) {
       const { answer } = await import("./complete_command.ts");
@@ -19,7 +20,7 @@ export async function runCommandLine(args: string[]): Promise<number> {
     const words = plainRun(args);
     if (words) {
       const { run } = await import("./session_commands.ts");
-      return await run(words, {});
+      return await run(words, { verbose });
     }
     const { parseAndRun } = await import("./program.ts");
     return await parseAndRun(args, (options) => verbose = options.verbose ?? false);

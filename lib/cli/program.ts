@@ -6,6 +6,7 @@ import { addCompletionsCommand } from "./completions_program.ts";
 import { addLifeCommands } from "./life_program.ts";
 import { addImageCommands } from "./image_program.ts";
 import { addDoctorCommand } from "./doctor_program.ts";
+import { addConfigCommands } from "./config_program.ts";
 import { addVmOptions, type CliOptions, mergedOptions } from "./options.ts";
 import { VERSION } from "../version.ts";
 import { printError } from "./output.ts";
@@ -66,6 +67,7 @@ export function buildProgram(exit: (code: number) => void): Command {
   addCompletionsCommand(program, exit);
   addImageCommands(program, exit);
   addDoctorCommand(program, exit);
+  addConfigCommands(program, exit);
   return program;
 }
 

@@ -1,5 +1,6 @@
 /** Options about how a program is run, for people and for programs that call vibe. */
 
+import { MAX_TIMEOUT } from "../plan/limits.ts";
 import { type Command, InvalidArgumentError, Option } from "commander";
 
 /** How the program in the VM is run; what was not given is absent. */
@@ -15,9 +16,6 @@ export interface RunOptions {
   /** Use the VM of this name instead of the project's. */
   name?: string;
 }
-
-/** What a timer of the runtime can wait for: 24 days. */
-const MAX_TIMEOUT = 2_000_000;
 
 /** Adds the options of {@link RunOptions} to a command. */
 export function addRunOptions<T extends Command>(command: T): T {

@@ -13,6 +13,7 @@ import { formatMounts, printError } from "./output.ts";
 import { terminalProgress } from "./progress.ts";
 import { openTarget } from "./target.ts";
 import { exitCodeOf, joinSession, runSession, type SessionOptions } from "./session.ts";
+import { completeOptions, configuredTimeout } from "./settings.ts";
 
 /** A login shell in the VM of the current directory. Resolves to its exit code. */
 export async function shell(options: CliOptions): Promise<number> {
@@ -40,11 +41,12 @@ export async function shell(options: CliOptions): Promise<number> {
 export async function run(argv: string[], options: CliOptions): Promise<number> {
   const reported = options.json || options.result !== undefined;
   const tty = isInteractive() && !options.json;
-  const session: SessionOptions = { argv, tty, timeout: options.timeout };
+  const session: SessionOptions = { argv, tty };
   const start = async (sinks?: SessionOptions["sinks"]) => {
     using progress = progressFor(options);
     using vm = await startHere(options, progress);
     const cwd = vm.info.workdir ?? undefined;
+    session.timeout = await configuredTimeout(vm.info.instance, options);
     return await joinSession(vm.attachment, { ...session, cwd, sinks });
   };
   if (!reported) return exitCodeOf(await start(), session);
@@ -55,7 +57,9 @@ export async function run(argv: string[], options: CliOptions): Promise<number> 
 /** The VM of the current directory, or the one that was named, started if need be. */
 export async function startHere(options: CliOptions, progress: Progress): Promise<ReadyVm> {
   const note = options.quiet ? undefined : (text: string) => printError(`vibe: ${text}\n`);
-  return await startVm(await openTarget(options), options, { progress, note });
+  const instance = await openTarget(options);
+  const complete = () => completeOptions(instance, options, note);
+  return await startVm(instance, options, { progress, note, complete });
 }
 
 /** Where a command's progress goes. */

@@ -69,8 +69,12 @@ export interface VmConfig {
   kernelArgs: string[];
   disks: Disk[];
   shares: Share[];
-  /** `nat`: a NIC behind the host's address. `none`: no NIC at all. */
-  network: "nat" | "none";
+  /**
+   * - `nat`: a NIC behind the host's address
+   * - `none`: no NIC at all
+   * - `bridge`: a NIC on the network of this interface of the host
+   */
+  network: "nat" | "none" | { bridge: string };
 }
 
 /** Why a VM is no longer running. */

@@ -2,6 +2,7 @@
 
 import type { Accelerator } from "./accel.ts";
 import { AGENT_PORT, type Disk, SHARED_TAG, type VmConfig } from "./driver.ts";
+import { networkArgs, networkKernelArgs, sandbox } from "./qemu_network.ts";
 
 /** Sockets that QEMU connects to when it starts; we listen on them first, so nobody polls. */
 export interface QemuSockets {
@@ -18,9 +19,6 @@ export interface QemuHost {
   accelerator: Accelerator;
 }
 
-/** The address plan of QEMU's user network; the agent sets it in the guest at once. */
-const USER_NETWORK = "vibe.net=10.0.2.15/24,10.0.2.2,10.0.2.3";
-
 /** The program's name for a host architecture. */
 export function qemuProgram(arch: typeof Deno.build.arch): string {
   return `qemu-system-${arch}`;
@@ -34,7 +32,7 @@ export function qemuArgs(config: VmConfig, host: QemuHost, sockets: QemuSockets)
     "-no-reboot",
     ...["-name", `vibe-${config.name}`],
     ...["-display", "none"],
-    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-sandbox", sandbox(config.network)],
     ...machine(config, host),
     ...["-kernel", config.kernel, "-initrd", config.initrd],
     ...["-append", kernelCommandLine(config, host)],
@@ -46,7 +44,7 @@ export function qemuArgs(config: VmConfig, host: QemuHost, sockets: QemuSockets)
     ...["-chardev", socketChardev("agent", sockets.agent)],
     ...["-device", `virtserialport,chardev=agent,name=${AGENT_PORT}`],
     ...shares(sockets.shares),
-    ...network(config.network),
+    ...networkArgs(config),
   ];
 }
 
@@ -84,7 +82,7 @@ function kernelCommandLine(config: VmConfig, host: QemuHost): string {
   const words = ["console=hvc0", "root=/dev/vda", "rw", "quiet", "panic=-1"];
   words.push("cryptomgr.notests");
   if (host.accelerator === "tcg") words.push("mitigations=off");
-  if (config.network === "nat") words.push(USER_NETWORK);
+  words.push(...networkKernelArgs(config.network));
   return [...words, ...config.kernelArgs].join(" ");
 }
 
@@ -110,14 +108,6 @@ function shares(socket: string | null): string[] {
   return [
     ...["-chardev", socketChardev("shares", socket)],
     ...["-device", `vhost-user-fs-pci,chardev=shares,tag=${SHARED_TAG}`],
-  ];
-}
-
-function network(mode: VmConfig["network"]): string[] {
-  if (mode === "none") return [];
-  return [
-    ...["-netdev", "user,id=net,ipv6=off"],
-    ...["-device", "virtio-net-pci,netdev=net,romfile="],
   ];
 }
 

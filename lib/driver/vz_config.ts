@@ -91,8 +91,14 @@ export function vzConfig(
       { socket: sockets.console, console: true },
       { socket: sockets.agent, name: AGENT_PORT },
     ],
-    network: config.network === "nat" ? { mode: "nat", mac: identity.mac } : undefined,
+    network: vzNetwork(config.network, identity.mac),
   };
+}
+
+function vzNetwork(network: VmConfig["network"], mac?: string): VzConfig["network"] {
+  if (network === "none") return undefined;
+  if (network === "nat") return { mode: "nat", mac };
+  return { mode: "bridged", interface: network.bridge, mac };
 }
 
 /** The guest gets its address by DHCP, for macOS has no plan of its own to rely on. */

@@ -10,7 +10,7 @@
 import type { VmConfig, VmExit, VmUsage } from "../driver/driver.ts";
 import { printable } from "../errors.ts";
 import type { Instance } from "../paths.ts";
-import type { GitMode } from "../share/git_guard.ts";
+import type { GitMode } from "../share/git_mode.ts";
 import type { Repository } from "../share/git_scan.ts";
 import { VERSION } from "../version.ts";
 
@@ -52,8 +52,9 @@ export interface VmInfo {
   reset: string | null;
   cpus: number;
   memoryMiB: number;
-  network: VmConfig["network"];
   git: GitMode;
+  /** As `--network` names it. */
+  network: string;
   /** The repositories in the project before the VM started. */
   repositories: Repository[];
   mounts: MountInfo[];

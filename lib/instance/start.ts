@@ -20,6 +20,8 @@ export interface StartEvents {
   progress: Progress;
   /** One line that is worth keeping. Without it, what can wait is kept for the next who listens. */
   note?(text: string): void;
+  /** What a VM is started with; a running one is only asked for the options given. */
+  complete?(): Promise<VmOptions>;
 }
 
 /**
@@ -31,7 +33,7 @@ export interface StartEvents {
 export async function startVm(
   instance: Instance,
   options: VmOptions,
-  { progress, note }: StartEvents,
+  { progress, note, complete = () => Promise.resolve(options) }: StartEvents,
 ): Promise<ReadyVm> {
   const events = {
     waiting: (text: string) => progress.step(text),
@@ -47,7 +49,7 @@ export async function startVm(
   const isOurs = (info: VmInfo) => info.reset !== null && info.reset === reset;
   for (;;) {
     const attachment = await attachRunning(instance, events) ??
-      await startFresh(instance, options, progress, events, onPlan);
+      await startFresh(instance, await complete(), progress, events, onPlan);
     try {
       const info = await attachment.info;
       requireSameOptions(options, info);
@@ -99,6 +101,7 @@ function requireSameOptions(options: VmOptions, info: VmInfo): void {
   check("--cpus", options.cpus, info.cpus);
   check("--ram", options.ram, info.memoryMiB);
   check("--git", options.git, info.git);
+  check("--network", options.network, info.network);
   check("--image", options.image, info.image);
   check("--disk", options.disk, +(info.diskBytes / 2 ** 30).toFixed(2));
   for (const spec of options.mount ?? []) {

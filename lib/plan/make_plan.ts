@@ -1,6 +1,7 @@
 /** Options become a plan: one value that holds everything a VM is started from. */
 
 import { terminalAsk } from "../host/ask.ts";
+import { requireBridge } from "../host/bridge.ts";
 import { prepareHost } from "../host/prepare.ts";
 import { ExitCode, VibeError } from "../errors.ts";
 import { type Base, readBase } from "../image/base.ts";
@@ -11,13 +12,13 @@ import { diskSize } from "../instance/disk.ts";
 import { ensureBootFiles } from "../image/initrd.ts";
 import { readRecord } from "../instance/record.ts";
 import { type Instance, instancePaths } from "../paths.ts";
+import { DEFAULTS } from "./limits.ts";
+import { parseNetwork } from "./network.ts";
 import type { VmPlan } from "./plan.ts";
 import type { Progress } from "../progress.ts";
 import type { VmOptions } from "./options.ts";
 import { planShares } from "./plan_shares.ts";
 
-const DEFAULT_CPUS = 2;
-const DEFAULT_RAM = 2048;
 const GIB = 2 ** 30;
 
 /**
@@ -35,6 +36,7 @@ export async function makePlan(
 ): Promise<VmPlan> {
   // What is wrong with the command line should show before minutes of work.
   const shares = await planShares(instance, options, warn);
+  const network = await planNetwork(options.network);
   using interrupt = abortOnInterrupt();
   const prepare = {
     yes: options.yes,
@@ -71,12 +73,19 @@ export async function makePlan(
     base: { id: base.id, disk: base.disk },
     diskBytes,
     reset: options.reset ? crypto.randomUUID() : null,
-    cpus: options.cpus ?? Math.min(DEFAULT_CPUS, navigator.hardwareConcurrency),
-    memoryMiB: options.ram ?? DEFAULT_RAM,
-    network: "nat",
+    cpus: options.cpus ?? DEFAULTS.cpus,
+    memoryMiB: options.ram ?? DEFAULTS.ram,
+    network,
     keep: options.keep ?? false,
     idleMinutes: options.idle ?? null,
   };
+}
+
+/** On Linux what a bridge takes is known before; Virtualization.framework says by itself. */
+async function planNetwork(name: string = DEFAULTS.network): Promise<VmPlan["network"]> {
+  const network = parseNetwork(name);
+  if (typeof network === "object" && Deno.build.os === "linux") await requireBridge(network.bridge);
+  return network;
 }
 
 async function recordedBase(id: string): Promise<Base> {

@@ -1,6 +1,6 @@
 /** What may be asked of a VM, before anything is resolved. */
 
-import type { GitMode } from "../share/git_guard.ts";
+import type { GitMode } from "../share/git_mode.ts";
 
 /** The options that shape a VM, as they were given; what was not given is absent. */
 export interface VmOptions {
@@ -19,6 +19,8 @@ export interface VmOptions {
   disk?: number;
   /** Throw the VM's disk away and begin with a fresh one. */
   reset?: boolean;
+  /** See `parseNetwork`. */
+  network?: string;
   /** Install what this host lacks without asking. */
   yes?: boolean;
 }

@@ -3,7 +3,9 @@
 import type { VmConfig } from "../driver/driver.ts";
 import type { Instance } from "../paths.ts";
 import type { VmInfo } from "../instance/control.ts";
-import type { GitMode, GitWatch, PlacedShare } from "../share/git_guard.ts";
+import { networkName } from "./network.ts";
+import type { GitWatch, PlacedShare } from "../share/git_guard.ts";
+import type { GitMode } from "../share/git_mode.ts";
 import type { Repository } from "../share/git_scan.ts";
 
 /** A share and where the guest sees it. */
@@ -53,8 +55,8 @@ export function planInfo(plan: VmPlan): VmInfo {
     reset: plan.reset,
     cpus: plan.cpus,
     memoryMiB: plan.memoryMiB,
-    network: plan.network,
     git: plan.git,
+    network: networkName(plan.network),
     repositories: plan.repositories,
     mounts: plan.mounts.map(({ source, guestPath, readOnly }) => ({
       host: source,

@@ -2,6 +2,7 @@
 
 import { printable, VibeError } from "../errors.ts";
 import type { Instance } from "../paths.ts";
+import { DEFAULTS } from "./limits.ts";
 import type { PlannedMount, VmPlan } from "./plan.ts";
 import { scanRepositories } from "../share/git_scan.ts";
 import { GuardSet, hideOwnFiles, ownDirectories } from "../share/guard_set.ts";
@@ -27,7 +28,7 @@ export async function planShares(
   options: VmOptions,
   warn: (text: string) => void,
 ): Promise<PlannedShares> {
-  const git = options.git ?? "guard";
+  const git = options.git ?? DEFAULTS.git;
   const mountSpecs = options.mount ?? [];
   const defaultMounts = options.defaultMounts !== false;
   // What cannot be parsed is told before anything is looked at.

@@ -17,18 +17,9 @@ import {
 } from "./git_dir.ts";
 import type { Scan } from "./git_scan.ts";
 import { gitLinks, readSettings, settingPaths } from "./git_settings.ts";
+import type { GitMode } from "./git_mode.ts";
 import { gitFileTarget, linkedWorktree } from "./git_worktree.ts";
 import { GuardSet } from "./guard_set.ts";
-
-/**
- * How much of Git's own files the guest may write.
- *
- * - `guard`: all but hooks and settings
- * - `rw`: everything
- * - `ro`: nothing
- * - `hide`: it does not see them
- */
-export type GitMode = "guard" | "rw" | "ro" | "hide";
 
 /** A share and where the guest sees it. */
 export interface PlacedShare extends Share {

@@ -91,6 +91,12 @@ export async function mountSource({ host }: MountSpec): Promise<string> {
   return path;
 }
 
+/** The spec that {@link parseMount} makes this of, wherever it is typed. */
+export function formatMount({ host, guest, readOnly }: MountSpec): string {
+  const field = (path: string) => path.replace(/\\(?=[:\\]|$)/g, "\\\\").replaceAll(":", "\\:");
+  return `${field(host)}:${field(guest)}:${readOnly ? "read-only" : "read-write"}`;
+}
+
 function fields(spec: string): string[] {
   const found = [""];
   for (let at = 0; at < spec.length; at++) {

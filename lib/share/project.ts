@@ -3,7 +3,8 @@
 import { basename } from "node:path";
 import { ExitCode, printable, VibeError } from "../errors.ts";
 import type { Guard } from "../driver/driver.ts";
-import { gitGuard, type GitMode, type GitWatch, type PlacedShare } from "./git_guard.ts";
+import { gitGuard, type GitWatch, type PlacedShare } from "./git_guard.ts";
+import type { GitMode } from "./git_mode.ts";
 import { type Repository, scanRepositories } from "./git_scan.ts";
 import { GuardSet, hideOwnFiles } from "./guard_set.ts";
 import { isWithin } from "./mountinfo.ts";
@@ -28,7 +29,7 @@ export function projectGuestPath(project: string): string {
 /**
  * The shares of a project directory. Its `.vibe` is hidden if the VM's state is there, which must
  * exist before the VM starts; so is every `.vibe` further down, or one VM could rewrite the disk of
- * another.
+ * another. Its `vibe.toml` cannot be written, or the guest would loosen what it tightens.
  *
  * @param project absolute, without symbolic links.
  * @param home the user's home directory.
@@ -54,7 +55,11 @@ export async function projectShares(
   }
   const guestPath = projectGuestPath(project);
   const scan = scanRepositories(project);
-  for (const path of scan.projects) guards.protect(`${path}/.vibe`, "hide");
+  guards.protect("vibe.toml", "read-only");
+  for (const path of scan.projects) {
+    guards.protect(`${path}/.vibe`, "hide");
+    guards.protect(`${path}/vibe.toml`, "read-only");
+  }
   hideOwnFiles(guards);
   const { shares, watch, warnings } = await gitGuard(guards, guestPath, git, scan);
   const own: Guard[] = inside ? [{ path: ".vibe", rule: "hide" }] : [];

@@ -42,6 +42,8 @@ export class Project implements AsyncDisposable {
       VIBE_CACHE: TEST_CACHE,
       VIBE_RUNTIME: `${root}/r`,
       VIBE_DATA: `${root}/data`,
+      // Whoever runs the tests may have settings of their own.
+      XDG_CONFIG_HOME: `${root}/config`,
       NO_COLOR: "1",
     };
   }

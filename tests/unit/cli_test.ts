@@ -90,7 +90,7 @@ Deno.test("values that make no sense are refused", async () => {
     ["--ram", "99999999999", /this host has/],
     ["--timeout", "5s", /seconds, like 30/],
     ["--timeout", "9999999", /at most 2000000/],
-    ["--git", "maybe", /Allowed choices are guard, rw, ro, hide/],
+    ["--git", "maybe", /Allowed choices are hide, ro, guard, rw/],
   ];
   for (const [option, value, message] of cases) {
     await rejects(

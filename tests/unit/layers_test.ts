@@ -10,7 +10,7 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const LAYERS: [RegExp, number][] = [
   [/^main\.ts$/, 5],
   [/^lib\/cli\//, 4],
-  [/^lib\/(plan\/|instance\/|image\/|doctor\/)/, 3],
+  [/^lib\/(plan\/|config\/|instance\/|image\/|doctor\/)/, 3],
   [/^lib\/(driver|console|agent|guest|net|share|host|macos)\//, 2],
   [/^ffi\//, 1],
   [/^lib\/[a-z_]+\.ts$/, 0],

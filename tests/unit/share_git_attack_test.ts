@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as assertEquals, ok as assert } from "node:assert/strict";
 import { run } from "../../lib/process.ts";
-import type { GitMode } from "../../lib/share/git_guard.ts";
+import type { GitMode } from "../../lib/share/git_mode.ts";
 import { projectShares } from "../../lib/share/project.ts";
 import { Repo } from "./git_support.ts";
 import { namespaceTest, type Place } from "./share_support.ts";

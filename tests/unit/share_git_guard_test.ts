@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as assertEquals, ok as assert, rejects } from "node:assert/strict";
 import type { Guard } from "../../lib/driver/driver.ts";
-import type { GitMode } from "../../lib/share/git_guard.ts";
+import type { GitMode } from "../../lib/share/git_mode.ts";
 import { newRepositories, scanRepositories } from "../../lib/share/git_scan.ts";
 import { type ProjectShares, projectShares } from "../../lib/share/project.ts";
 import { gitTest, Repo } from "./git_support.ts";
@@ -63,6 +63,18 @@ gitTest("git guard: no repository, and one without hooks", async (dir) => {
   await Deno.remove(`${repo.path}/.git/hooks`, { recursive: true });
   assert(guardsOf(await find(repo.path)).includes(".git/hooks read-only"));
   assertEquals([...Deno.readDirSync(`${repo.path}/.git/hooks`)], []);
+});
+
+gitTest("the settings of projects cannot be written by the guest", async (dir) => {
+  await Deno.mkdir(`${dir}/sub/.vibe`, { recursive: true });
+  for (const name of ["vibe.toml", "sub/vibe.toml"]) await Deno.writeTextFile(`${dir}/${name}`, "");
+  assertEquals(guardsOf(await find(dir)), [
+    ".vibe hide",
+    "sub pin",
+    "sub/.vibe hide",
+    "sub/vibe.toml read-only",
+    "vibe.toml read-only",
+  ]);
 });
 
 gitTest("git guard: submodules, also within submodules, and worktrees", async (dir) => {

@@ -1,0 +1,49 @@
+/** What a VM gets unless something is said, and what may be said. */
+
+/** What holds where nobody gives a value. */
+export const DEFAULTS = {
+  cpus: Math.min(2, navigator.hardwareConcurrency),
+  ram: 2048,
+  defaultMounts: true,
+  git: "guard",
+  network: "nat",
+} as const;
+
+/** The least memory a Debian guest boots with, in MiB. */
+export const MIN_RAM = 256;
+
+/** What a timer of the runtime can wait for, in seconds: 23 days. */
+export const MAX_TIMEOUT = 2_000_000;
+
+/** ext4 with blocks of 4 KiB holds 16 TiB unless it was made for more. */
+const MAX_DISK = 16 * 1024;
+
+/** A setting that is a number: CPUs, MiB, GiB, seconds. */
+export type NumberName = "cpus" | "ram" | "disk" | "timeout";
+
+/** What this host has: CPUs, and memory in MiB. */
+export function hostLimits(): { cpus: number; ram: number } {
+  const ram = Math.floor(Deno.systemMemoryInfo().total / (1 << 20));
+  return { cpus: navigator.hardwareConcurrency, ram };
+}
+
+/** What is wrong with a numeric setting on any host, as a sentence; null if nothing. */
+export function leastProblem(name: NumberName, value: number): string | null {
+  if (name === "timeout") {
+    const possible = value >= 0 && value <= MAX_TIMEOUT;
+    return possible ? null : `It must be at most ${MAX_TIMEOUT} seconds; 0 is no limit.`;
+  }
+  const least = name === "ram" ? MIN_RAM : 1;
+  if (!Number.isInteger(value)) return "It must be a whole number.";
+  if (value < least) return `It must be at least ${least}.`;
+  const tooMuch = name === "disk" && value > MAX_DISK;
+  return tooMuch ? `It must be at most ${MAX_DISK}: a file system holds no more.` : null;
+}
+
+/** What is wrong with it on this host. */
+export function limitProblem(name: NumberName, value: number): string | null {
+  const problem = leastProblem(name, value);
+  if (problem || name === "timeout" || name === "disk") return problem;
+  const most = hostLimits()[name];
+  return value > most ? `It must be at most ${most}: this host has ${most}.` : null;
+}
