@@ -62,7 +62,8 @@ mount = ["../secret:secret", "/etc:host-etc:ro"]
     const { stdout, stderr } = await project.vibe(["run", "--", "sh", "-c", script], { env });
     const [, kib, cpus] = /MemTotal: +(\d+) kB\n(\d)/.exec(stdout)!;
     ok(Number(kib) > 450 << 10 && Number(kib) < 600 << 10, stdout);
-    deepStrictEqual([cpus, stderr], ["1", ""]);
+    strictEqual(cpus, "1");
+    ok(!stderr.includes("trusted"), stderr);
   });
 
   await t.step("a file that is trusted does what it says, until it is changed", async () => {
@@ -71,7 +72,8 @@ mount = ["../secret:secret", "/etc:host-etc:ro"]
     strictEqual(trusted.code, 0);
     match(trusted.stderr, /line 1: git = "rw"\n.*line 2: mount/);
     const first = await project.sh("ls /root/secret");
-    deepStrictEqual([first.stdout, first.stderr], ["key\n", ""]);
+    strictEqual(first.stdout, "key\n");
+    ok(!first.stderr.includes("trusted"), first.stderr);
     strictEqual(
       (await project.vibe(["trust", "--list"])).stdout.split("  ")[1].trim(),
       project.path("vibe.toml"),
