@@ -8,7 +8,7 @@ import { readRegularFile } from "../share/regular_file.ts";
 import { type Bounds, type Merged, mergeSettings } from "./merge.ts";
 import { invalid, MAX_BYTES, parseConfig } from "./parse.ts";
 import { projectConfigPath, userConfigPath, VARIABLES } from "./places.ts";
-import { type FileSettings, type ProjectFile, type Settings } from "./settings.ts";
+import type { FileSettings, ProjectFile, Settings } from "./settings.ts";
 import { sha256, trustedDigest } from "./trust.ts";
 
 /**

@@ -7,7 +7,7 @@
  * stops the VM, does not attach. Each request is answered by one `reply`, but for `attach`.
  */
 
-import type { VmConfig, VmExit, VmUsage } from "../driver/driver.ts";
+import type { VmExit, VmUsage } from "../driver/driver.ts";
 import { printable } from "../errors.ts";
 import type { Instance } from "../paths.ts";
 import type { GitMode } from "../share/git_mode.ts";
