@@ -108,6 +108,8 @@ export interface InstancePaths {
   rawDisk: string;
   /** What the VM was made from. */
   record: string;
+  /** Variables of UEFI, for a disk that boots by it. */
+  efiVariables: string;
   /** Held by the supervisor while the VM exists. */
   lock: string;
   /** Held by a command while it looks for or starts a supervisor. */
@@ -130,6 +132,7 @@ export function instancePaths({ dir }: Pick<Instance, "dir">): InstancePaths {
     dir,
     disk: join(dir, "disk.qcow2"),
     rawDisk: join(dir, "disk.raw"),
+    efiVariables: join(dir, "efi-variables.fd"),
     record: join(dir, "instance.json"),
     lock: join(dir, "lock"),
     startLock: join(dir, "start.lock"),

@@ -127,6 +127,32 @@ export function encodeExec(request: ExecRequest, credit: number): Uint8Array {
   return payload;
 }
 
+/**
+ * An EXEC payload as the value it was made from.
+ *
+ * @throws {ProtocolError} if it is malformed.
+ */
+export function decodeExec(payload: Uint8Array): ExecRequest {
+  expectSize(payload, "EXEC", 20, true);
+  const fields = view(payload);
+  const [flags, rows, columns, argc, envc] = [0, 2, 4, 6, 8].map((at) =>
+    fields.getUint16(at, true)
+  );
+  const strings = text.decode(payload.subarray(20)).split("\0");
+  if (strings.pop() !== "" || strings.length !== 2 + argc + envc) {
+    throw new ProtocolError("EXEC with another number of strings than it says");
+  }
+  const [user, cwd, ...words] = strings;
+  return {
+    argv: words.slice(0, argc),
+    env: words.slice(argc),
+    cwd: cwd || undefined,
+    user: user || undefined,
+    pty: flags & 1 ? { rows, columns } : undefined,
+    stdin: (flags & 2) !== 0,
+  };
+}
+
 /** The first credits in an EXEC payload, for whoever passes it on. */
 export function execCredits(payload: Uint8Array): { stdout: number; stderr: number } {
   expectSize(payload, "EXEC", 20, true);
@@ -164,6 +190,17 @@ export function encodeResize(size: WindowSize): Uint8Array {
   view(payload).setUint16(0, Math.min(size.rows, 0xffff), true);
   view(payload).setUint16(2, Math.min(size.columns, 0xffff), true);
   return payload;
+}
+
+/** @throws {ProtocolError} on a wrong size. */
+export function decodeResize(payload: Uint8Array): WindowSize {
+  expectSize(payload, "RESIZE", 4);
+  return { rows: view(payload).getUint16(0, true), columns: view(payload).getUint16(2, true) };
+}
+
+/** EXIT of a program that exited by itself. */
+export function encodeExited(code: number): Uint8Array {
+  return Uint8Array.of(0, 0, 0, 0, code, 0, 0, 0);
 }
 
 /** @throws {ProtocolError} if it is malformed. */

@@ -10,6 +10,8 @@ import { addRunOptions, type RunOptions } from "./run_options.ts";
 
 /** What is given to every command that needs a VM. */
 export interface CliOptions extends VmOptions, RunOptions {
+  /** Path of a disk image, to be used instead of the project's VM. */
+  diskImage?: string;
   verbose?: boolean;
 }
 

@@ -1,7 +1,7 @@
 /** The command tree: what can be typed, and where it leads. */
 
 import { Command, CommanderError } from "commander";
-import { ExitCode, VibeError } from "../errors.ts";
+import { ExitCode } from "../errors.ts";
 import { addCompletionsCommand } from "./completions_program.ts";
 import { addLifeCommands } from "./life_program.ts";
 import { addImageCommands } from "./image_program.ts";
@@ -46,14 +46,11 @@ export function buildProgram(exit: (code: number) => void): Command {
     .showHelpAfterError("(`vibe --help` lists what can be typed)")
     .addHelpText("after", EXAMPLES);
   program.action(async (_options, command: Command) => {
-    if (command.args.length > 0) {
-      throw new VibeError("COMMAND_UNKNOWN", `There is no command "${command.args[0]}"`, {
-        exitCode: ExitCode.usage,
-        hint: "`vibe run -- COMMAND` runs one in the VM; `vibe --help` lists vibe's own.",
-      });
-    }
+    const { diskArgument } = await import("./disk_argument.ts");
+    const names = command.commands.map((known) => known.name());
+    const diskImage = await diskArgument(command.args, names);
     const { shell } = await import("./session_commands.ts");
-    exit(await shell(mergedOptions(command)));
+    exit(await shell({ ...mergedOptions(command), diskImage }));
   });
   addLifeCommands(program, exit);
   addVmOptions(program.command("run"))

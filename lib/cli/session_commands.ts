@@ -86,7 +86,7 @@ async function tellWhatStays({ link }: Attachment): Promise<void> {
 /** Says, once for each new base, that a fresh VM would be another one. */
 async function tellRebuilt({ instance, image, base }: VmInfo): Promise<void> {
   const { rebuiltSince } = await import("../instance/rebuilt.ts");
-  if (!await rebuiltSince(instance, image, base)) return;
+  if (image === null || base === null || !await rebuiltSince(instance, image, base)) return;
   printError(
     `vibe: The image "${image}" was built anew since this VM was made from it. ` +
       "`vibe --reset` throws the VM's disk away and makes it from the new one.\n",

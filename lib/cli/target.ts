@@ -1,15 +1,25 @@
 /** Which VM a command is about: the one of the current directory, or the one it names. */
 
-import { checkVmName, openNamed, openProject } from "../instance/open.ts";
+import { ExitCode, VibeError } from "../errors.ts";
+import { checkVmName, openDisk, openNamed, openProject } from "../instance/open.ts";
 import { type Instance, namedInstance, projectInstance } from "../paths.ts";
 
 /** What says which VM is meant. */
 export interface Target {
   name?: string;
+  /** Path of a disk image. */
+  diskImage?: string;
 }
 
 /** The VM to start, its state directory made. @throws {VibeError} if that cannot be. */
-export async function openTarget({ name }: Target): Promise<Instance> {
+export async function openTarget({ name, diskImage }: Target): Promise<Instance> {
+  if (diskImage !== undefined) {
+    if (name === undefined) return await openDisk(diskImage);
+    throw new VibeError("TARGET_MANY", "Cannot use --name together with a disk image", {
+      exitCode: ExitCode.usage,
+      hint: "A disk image is a VM of its own.",
+    });
+  }
   return name === undefined ? await openProject(Deno.cwd()) : await openNamed(name);
 }
 

@@ -54,6 +54,29 @@ export const SHARED_TAG = "shared";
 /** The name of the guest agent's virtio-serial port. */
 export const AGENT_PORT = "vibe.agent";
 
+/** Firmware of QEMU's: what UEFI is made of on this host. */
+export interface EfiFirmware {
+  /** The program, never written to. */
+  code: string;
+  /** What a machine's own variables begin as. */
+  variables: string;
+}
+
+/** How a machine comes to its kernel. */
+export type Boot =
+  /**
+   * Straight from the host: a compressed or uncompressed Linux kernel, an initrd, and words for the
+   * kernel's command line beside those the driver adds itself. The root is the whole first disk.
+   */
+  | { kind: "kernel"; kernel: string; initrd: string; args: string[] }
+  /** By the first disk's own boot loader, as old PCs do. QEMU on x86_64 only. */
+  | { kind: "bios" }
+  /**
+   * By the first disk's own boot loader, through UEFI. `variables` is the file that holds those of
+   * this machine; the driver makes it. `firmware` is null where the hypervisor has its own (macOS).
+   */
+  | { kind: "efi"; variables: string; firmware: EfiFirmware | null };
+
 /** All that a driver needs to start one VM. Pure data: it travels as JSON. */
 export interface VmConfig {
   /** Short name of the VM for process lists and logs, `[a-z0-9-]+`. */
@@ -62,11 +85,7 @@ export interface VmConfig {
   runtimeDir: string;
   cpus: number;
   memoryMiB: number;
-  /** Uncompressed or compressed Linux kernel image. */
-  kernel: string;
-  initrd: string;
-  /** Words for the kernel's command line, beside those the driver adds itself. */
-  kernelArgs: string[];
+  boot: Boot;
   disks: Disk[];
   shares: Share[];
   /**

@@ -1,11 +1,12 @@
 /** The driver for Linux: one QEMU process per VM, controlled over QMP. */
 
 import { printable, printableLines, reason, VibeError } from "../errors.ts";
+import { writeFileWhole } from "../files.ts";
 import { dieWithParent, which } from "../process.ts";
 import { type ShareServer, startShares } from "../share/virtiofsd.ts";
 import type { KeeperReport } from "../share/keeper.ts";
 import { hostAccelerator } from "./accel.ts";
-import type { ByteStream, Driver, Vm, VmConfig, VmExit, VmUsage } from "./driver.ts";
+import type { Boot, ByteStream, Driver, Vm, VmConfig, VmExit, VmUsage } from "./driver.ts";
 import { Qmp, type QmpEvent } from "./qmp.ts";
 import { processUsage } from "./usage.ts";
 import { qemuArgs, qemuProgram, type QemuSockets } from "./qemu_args.ts";
@@ -21,6 +22,7 @@ async function start(config: VmConfig, notice: (text: string) => void): Promise<
       hint: "Run `vibe` on a terminal, or `vibe --yes`, to have it installed.",
     });
   }
+  await makeVariables(config.boot);
   await using scope = new AsyncDisposableStack();
   // The accelerator and the file server do not depend on each other.
   const [accelerator, shares] = await Promise.all([
@@ -61,6 +63,12 @@ async function start(config: VmConfig, notice: (text: string) => void): Promise<
   scope.move();
   listeners.forEach((listener) => listener.close());
   return vm;
+}
+
+/** A machine's own EFI variables: made once, then the guest's to change. */
+async function makeVariables(boot: Boot): Promise<void> {
+  if (boot.kind !== "efi" || await Deno.stat(boot.variables).then(() => true, () => false)) return;
+  await writeFileWhole(boot.variables, await Deno.readFile(boot.firmware!.variables), 0o600);
 }
 
 function guardReport(notice: (text: string) => void): KeeperReport {

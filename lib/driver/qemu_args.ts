@@ -1,7 +1,7 @@
 /** A VmConfig as QEMU arguments. Pure: the same values always give the same words. */
 
 import type { Accelerator } from "./accel.ts";
-import { AGENT_PORT, type Disk, SHARED_TAG, type VmConfig } from "./driver.ts";
+import { AGENT_PORT, type Boot, type Disk, SHARED_TAG, type VmConfig } from "./driver.ts";
 import { networkArgs, networkKernelArgs, sandbox } from "./qemu_network.ts";
 
 /** Sockets that QEMU connects to when it starts; we listen on them first, so nobody polls. */
@@ -34,8 +34,7 @@ export function qemuArgs(config: VmConfig, host: QemuHost, sockets: QemuSockets)
     ...["-display", "none"],
     ...["-sandbox", sandbox(config.network)],
     ...machine(config, host),
-    ...["-kernel", config.kernel, "-initrd", config.initrd],
-    ...["-append", kernelCommandLine(config, host)],
+    ...boot(config, host),
     ...["-chardev", socketChardev("qmp", sockets.qmp), "-mon", "chardev=qmp,mode=control"],
     ...config.disks.flatMap(disk),
     ...["-device", "virtio-serial-pci,id=serial"],
@@ -53,7 +52,7 @@ function machine(config: VmConfig, host: QemuHost): string[] {
     ? ["virt", "gic-version=max"]
     : ["q35", "vmport=off", "hpet=off", "smbus=off", "sata=off", "graphics=off"];
   return [
-    ...["-machine", [...words, "memory-backend=memory"].join(",")],
+    ...["-machine", [...words, ...flash(config.boot), "memory-backend=memory"].join(",")],
     // virtio-fs wants guest memory that another process can map.
     ...["-object", `memory-backend-memfd,id=memory,size=${config.memoryMiB}M,share=on`],
     ...["-m", `${config.memoryMiB}M`],
@@ -73,17 +72,48 @@ function cpu(host: QemuHost): string[] {
   return ["-accel", "tcg,thread=single", "-cpu", model];
 }
 
+function boot(config: VmConfig, host: QemuHost): string[] {
+  const { boot } = config;
+  switch (boot.kind) {
+    case "kernel":
+      return [
+        ...["-kernel", boot.kernel, "-initrd", boot.initrd],
+        ...["-append", kernelCommandLine(config, boot.args, host)],
+      ];
+    case "bios":
+      // SeaBIOS, which QEMU brings, boots from the first disk.
+      return [];
+    case "efi": {
+      const file = (node: string, filename: string, readOnly: boolean) =>
+        JSON.stringify({
+          driver: "raw",
+          "node-name": node,
+          "read-only": readOnly,
+          file: { driver: "file", filename },
+        });
+      return [
+        ...["-blockdev", file("firmware", boot.firmware!.code, true)],
+        ...["-blockdev", file("variables", boot.variables, false)],
+      ];
+    }
+  }
+}
+
+function flash(boot: Boot): string[] {
+  return boot.kind === "efi" ? ["pflash0=firmware", "pflash1=variables"] : [];
+}
+
 /**
  * `panic=-1` with -no-reboot: a panic ends QEMU at once, and we can say so. The crypto self-tests
  * cost 0.1 s of a boot in software; there, speculation does not exist and the measures against it
  * (0.2 s, and some of every system call) protect from nothing.
  */
-function kernelCommandLine(config: VmConfig, host: QemuHost): string {
+function kernelCommandLine(config: VmConfig, args: string[], host: QemuHost): string {
   const words = ["console=hvc0", "root=/dev/vda", "rw", "quiet", "panic=-1"];
   words.push("cryptomgr.notests");
   if (host.accelerator === "tcg") words.push("mitigations=off");
   words.push(...networkKernelArgs(config.network));
-  return [...words, ...config.kernelArgs].join(" ");
+  return [...words, ...args].join(" ");
 }
 
 function disk(disk: Disk, index: number): string[] {

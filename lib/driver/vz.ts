@@ -31,7 +31,9 @@ async function start(config: VmConfig, notice: (text: string) => void): Promise<
 
   const sockets = vzSockets(config.runtimeDir);
   const identity = new IdentityFile(config);
-  const settings = vzConfig(config, sockets, await identity.read());
+  const { boot } = config;
+  const newVariables = boot.kind === "efi" && !await exists(boot.variables);
+  const settings = vzConfig(config, sockets, await identity.read(), newVariables);
   await using scope = new AsyncDisposableStack();
   const { machine, console, agent } = await connect(library, settings, sockets);
   scope.defer(() => machine[Symbol.dispose]());
@@ -81,18 +83,21 @@ const ARM64_MAGIC = "ARM\x64";
 
 /** Finds what the framework would refuse without a word that helps. */
 async function checkFiles(config: VmConfig, host: VzHost): Promise<void> {
-  for (const [what, path] of [["kernel", config.kernel], ["initrd", config.initrd]]) {
-    await Deno.stat(path).catch((error) => {
-      throw new VibeError(
-        "DRIVER_BOOT_FILE",
-        `Cannot use the ${what} "${path}": ${reason(error)}`,
-        {
-          cause: error,
-        },
-      );
-    });
+  const { boot } = config;
+  if (boot.kind === "kernel") {
+    for (const [what, path] of [["kernel", boot.kernel], ["initrd", boot.initrd]]) {
+      await Deno.stat(path).catch((error) => {
+        throw new VibeError(
+          "DRIVER_BOOT_FILE",
+          `Cannot use the ${what} "${path}": ${reason(error)}`,
+          {
+            cause: error,
+          },
+        );
+      });
+    }
+    if (host.architecture === "arm64") await checkArm64Kernel(boot.kernel);
   }
-  if (host.architecture === "arm64") await checkArm64Kernel(config.kernel);
   for (const { source } of config.shares) {
     if (await Deno.stat(source).then((info) => info.isDirectory, () => false)) continue;
     throw new VibeError("DRIVER_SHARE", `Cannot share "${source}": it is not a directory`, {
@@ -112,6 +117,10 @@ async function checkFiles(config: VmConfig, host: VzHost): Promise<void> {
       { hint: "It is damaged, or no raw disk. Delete .vibe/ to make the VM anew." },
     );
   }
+}
+
+function exists(path: string): Promise<boolean> {
+  return Deno.stat(path).then(() => true, () => false);
 }
 
 async function checkArm64Kernel(path: string): Promise<void> {

@@ -2,7 +2,7 @@
 
 import type { VzConfig, VzError, VzIdentity } from "../../ffi/types.ts";
 import { printable, VibeError } from "../errors.ts";
-import { AGENT_PORT, SHARED_TAG, type VmConfig } from "./driver.ts";
+import { AGENT_PORT, type Boot, SHARED_TAG, type VmConfig } from "./driver.ts";
 
 /** Sockets that the bridge connects the console ports to. */
 export interface VzSockets {
@@ -55,22 +55,20 @@ function requireSupported(config: VmConfig): void {
  * every loss of power.
  *
  * @param identity from an earlier run, or nothing.
+ * @param newVariables whether the file of EFI's variables is to be made.
  * @throws {VibeError} `DRIVER_UNSUPPORTED`.
  */
 export function vzConfig(
   config: VmConfig,
   sockets: VzSockets,
   identity: Partial<VzIdentity>,
+  newVariables = false,
 ): VzConfig {
   requireSupported(config);
   return {
     cpus: config.cpus,
     memory: config.memoryMiB * 2 ** 20,
-    boot: {
-      kernel: config.kernel,
-      initrd: config.initrd,
-      commandLine: kernelCommandLine(config),
-    },
+    boot: boot(config.boot, newVariables),
     machineIdentifier: identity.machineIdentifier,
     disks: config.disks.map(({ path, readOnly }) => ({
       path,
@@ -102,9 +100,27 @@ function vzNetwork(network: VmConfig["network"], mac?: string): VzConfig["networ
 }
 
 /** The guest gets its address by DHCP, for macOS has no plan of its own to rely on. */
-function kernelCommandLine(config: VmConfig): string {
+function kernelCommandLine(args: string[]): string {
   const words = ["console=hvc0", "root=/dev/vda", "rw", "quiet", "panic=-1"];
-  return [...words, "cryptomgr.notests", ...config.kernelArgs].join(" ");
+  return [...words, "cryptomgr.notests", ...args].join(" ");
+}
+
+function boot(boot: Boot, newVariables: boolean): VzConfig["boot"] {
+  switch (boot.kind) {
+    case "kernel":
+      return {
+        kernel: boot.kernel,
+        initrd: boot.initrd,
+        commandLine: kernelCommandLine(boot.args),
+      };
+    case "efi":
+      return { variableStore: boot.variables, create: newVariables };
+    case "bios":
+      throw new VibeError(
+        "DRIVER_UNSUPPORTED",
+        "Cannot boot the disk: macOS knows no BIOS, only EFI",
+      );
+  }
 }
 
 /**

@@ -1,10 +1,15 @@
 /** What vibe needs of a Linux host, and what brings it, as plain tables. */
 
+import { EFI_FIRMWARE } from "./efi.ts";
+
 /** The package managers vibe can use. */
 export type PackageManager = "apt" | "dnf" | "pacman" | "zypper";
 
-/** When something is needed: to run a VM, to build a base image, or to compile the guest agent. */
-export type Purpose = "run" | "image" | "agent";
+/**
+ * When something is needed: to run a VM, to build a base image, to compile the guest agent, or to boot
+ * a disk that needs UEFI.
+ */
+export type Purpose = "run" | "image" | "agent" | "efi";
 
 /** What a host is, as far as package names depend on it. */
 export interface HostKind {
@@ -71,6 +76,12 @@ export function requirements(host: HostKind): Requirement[] {
     }, [...VIRTIOFSD, "virtiofsd"]),
     of("run", "unshare", everywhere("util-linux")),
     of("run", "setpriv", everywhere("util-linux")),
+    of("efi", "UEFI firmware", {
+      apt: arm ? "qemu-efi-aarch64" : "ovmf",
+      dnf: arm ? "edk2-aarch64" : "edk2-ovmf",
+      pacman: arm ? "edk2-aarch64" : "edk2-ovmf",
+      zypper: arm ? "qemu-uefi-aarch64" : "qemu-ovmf-x86_64",
+    }, (EFI_FIRMWARE[host.arch] ?? []).map(({ code }) => code)),
     of("image", "mmdebstrap", { apt: "mmdebstrap", dnf: "mmdebstrap", pacman: null, zypper: null }),
     of("image", "Debian's archive keys", {
       apt: "debian-archive-keyring",

@@ -4,7 +4,7 @@
  * would read (`qemu-img info` opens data files, too: CVE-2024-4467).
  */
 
-import { VibeError } from "../errors.ts";
+import { printable, VibeError } from "../errors.ts";
 
 /** No disk is larger: 2 TiB. What expands to more is a bomb. */
 export const MAX_DISK_BYTES = 2 ** 41;
@@ -38,9 +38,21 @@ export function sniffFormat(first: Uint8Array): string {
 /**
  * Makes sure that a file is a raw disk, or a qcow2 that stands for itself.
  *
+ * @param title how messages call it; "the disk" unless given.
  * @throws {VibeError} `DISK_REFUSED`.
  */
-export async function requireDisk(path: string): Promise<"raw" | "qcow2"> {
+export async function requireDisk(path: string, title?: string): Promise<"raw" | "qcow2"> {
+  try {
+    return await checkDisk(path);
+  } catch (error) {
+    throw error instanceof Refusal ? refused(error.message, title) : error;
+  }
+}
+
+/** Why a file is no disk. */
+class Refusal extends Error {}
+
+async function checkDisk(path: string): Promise<"raw" | "qcow2"> {
   using file = await Deno.open(path);
   const { size } = await file.stat();
   const first = new Uint8Array(0x10048);
@@ -51,34 +63,39 @@ export async function requireDisk(path: string): Promise<"raw" | "qcow2"> {
     checkQcow2(new DataView(first.buffer, 0, length));
     return "qcow2";
   }
-  if (format !== "raw") throw refused(`it is a ${format} file; unpack it or convert it first`);
-  if (size > MAX_DISK_BYTES) throw refused("it is over 2 TiB");
+  if (format !== "raw") throw new Refusal(`it is a ${format} file; unpack it or convert it first`);
+  if (size > MAX_DISK_BYTES) throw new Refusal("it is over 2 TiB");
   if (size === 0 || size % 512 !== 0 || !CONTENTS.some((content) => matches(first, content))) {
-    throw refused("it holds neither a partition table nor a file system");
+    throw new Refusal("it holds neither a partition table nor a file system");
   }
   return "raw";
 }
 
 /** Layout: docs/interop/qcow2.txt of QEMU. */
 function checkQcow2(header: DataView): void {
-  if (header.byteLength < 104) throw refused("it is cut off");
+  if (header.byteLength < 104) throw new Refusal("it is cut off");
   const version = header.getUint32(4);
-  if (version !== 2 && version !== 3) throw refused(`it is qcow2 of an unknown version ${version}`);
+  if (version !== 2 && version !== 3) {
+    throw new Refusal(`it is qcow2 of an unknown version ${version}`);
+  }
   if (header.getBigUint64(8) !== 0n) {
-    throw refused("it stands on another file; make it whole with qemu-img convert");
+    throw new Refusal("it stands on another file; make it whole with qemu-img convert");
   }
   // Bit 2: the data are in another file.
-  if (version === 3 && header.getBigUint64(72) & 4n) throw refused("its data are in another file");
-  if (header.getUint32(32) !== 0) throw refused("it is encrypted");
-  if (header.getBigUint64(24) > BigInt(MAX_DISK_BYTES)) throw refused("it is over 2 TiB");
+  if (version === 3 && header.getBigUint64(72) & 4n) {
+    throw new Refusal("its data are in another file");
+  }
+  if (header.getUint32(32) !== 0) throw new Refusal("it is encrypted");
+  if (header.getBigUint64(24) > BigInt(MAX_DISK_BYTES)) throw new Refusal("it is over 2 TiB");
 }
 
 function matches(bytes: Uint8Array, [, at, signature]: [string, number, number[]]): boolean {
   return signature.every((byte, i) => bytes[at + i] === byte);
 }
 
-function refused(why: string): VibeError {
-  return new VibeError("DISK_REFUSED", `Cannot use the disk: ${why}`, {
+function refused(why: string, title?: string): VibeError {
+  const what = title === undefined ? "the disk" : `the disk "${printable(title)}"`;
+  return new VibeError("DISK_REFUSED", `Cannot use ${what}: ${why}`, {
     hint: "A disk is raw or qcow2; xz and tar.xz are unpacked.",
   });
 }

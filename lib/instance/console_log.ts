@@ -27,8 +27,14 @@ export class ConsoleLog {
   /**
    * Copies until the console ends. When the file is full it starts over, so that the newest lines
    * are always there. Never rejects: a full host disk must not take the VM down.
+   *
+   * @param onChunk gets what was read; the next is read when its promise resolves.
    */
-  async record(console: ByteStream, path: string): Promise<void> {
+  async record(
+    console: ByteStream,
+    path: string,
+    onChunk: (chunk: Uint8Array) => Promise<void> | void,
+  ): Promise<void> {
     using file = await Deno.open(path, { write: true, create: true, truncate: true, mode: 0o600 })
       .catch(() => null);
     let size = 0;
@@ -49,6 +55,7 @@ export class ConsoleLog {
       } catch {
         // Nothing is worth more than the VM here.
       }
+      await onChunk(chunk);
     }
   }
 

@@ -41,11 +41,16 @@ export interface MountInfo {
   readOnly: boolean;
 }
 
+/** How commands reach a guest: over our agent, or by logging in at its console. */
+export type Login = "agent" | "console";
+
 /** What a running VM was started with. */
 export interface VmInfo {
   instance: Instance;
-  image: string;
-  base: string;
+  /** Null, both, for a disk that is used in place. */
+  image: string | null;
+  base: string | null;
+  login: Login;
   /** Size of its disk. */
   diskBytes: number;
   /** Which command's `--reset` made its disk anew; null if none did. */

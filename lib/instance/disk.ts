@@ -6,7 +6,7 @@ import { reason, VibeError } from "../errors.ts";
 import { lockBases } from "../image/base.ts";
 import { cloneDisk, createOverlay, growDisk, requireBase, virtualSize } from "../image/clone.ts";
 import type { FileLock } from "../lock.ts";
-import { type InstancePaths, instancePaths } from "../paths.ts";
+import { type Instance, type InstancePaths, instancePaths } from "../paths.ts";
 import type { VmPlan } from "../plan/plan.ts";
 import { noteUser } from "./base_users.ts";
 import { readRecord, writeRecord } from "./record.ts";
@@ -24,12 +24,15 @@ export async function prepareDisk(
   driver: Driver["name"],
   log: (line: string) => void,
 ): Promise<Disk> {
+  if (plan.diskImage) return plan.diskImage;
   const paths = instancePaths(plan.instance);
-  const backing = plan.base.disk;
+  const { image, base } = plan;
+  if (image === null || base === null) throw new Error("the plan has no disk");
+  const backing = base.disk;
   const disk: Disk = driver === "vz"
     ? { path: paths.rawDisk, format: "raw" }
     : { path: paths.disk, format: "qcow2", backing };
-  await claimBase(plan, log);
+  await claimBase(plan.instance, base, log);
   if (plan.reset) await Deno.remove(paths.record).catch(ignoreMissing);
   const isNew = await readRecord(paths) === null;
   if (isNew) await (disk.backing ? createOverlay : cloneDisk)(backing, disk.path);
@@ -39,8 +42,8 @@ export async function prepareDisk(
   if (isNew) {
     await writeRecord(paths, {
       version: 1,
-      image: plan.image,
-      base: plan.base.id,
+      image,
+      base: base.id,
       created: new Date().toISOString(),
     });
   }
@@ -61,17 +64,21 @@ export async function diskSize(paths: InstancePaths): Promise<number | null> {
 }
 
 /** Makes sure of the base, and that nobody takes it away from under us. */
-async function claimBase(plan: VmPlan, log: (line: string) => void): Promise<void> {
+async function claimBase(
+  instance: Instance,
+  base: { id: string; disk: string },
+  log: (line: string) => void,
+): Promise<void> {
   let lock: FileLock | null = null;
   try {
     lock = await lockBases();
-    await requireBase(plan.base.id, plan.base.disk);
-    await noteUser(plan.base.id, plan.instance);
+    await requireBase(base.id, base.disk);
+    await noteUser(base.id, instance);
   } catch (error) {
     if (error instanceof VibeError) throw error;
     // A cache that we cannot write to cannot be pruned by us, either.
     log(`cannot note that this VM needs its base: ${reason(error)}`);
-    await requireBase(plan.base.id, plan.base.disk);
+    await requireBase(base.id, base.disk);
   } finally {
     lock?.[Symbol.dispose]();
   }

@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { ExitCode, printable, reason, VibeError } from "../errors.ts";
 import { writeFileWhole } from "../files.ts";
-import { type Instance, namedInstance, projectInstance } from "../paths.ts";
+import { diskInstance, type Instance, namedInstance, projectInstance } from "../paths.ts";
 
 /**
  * The VM of a directory, its state directory made.
@@ -37,6 +37,30 @@ export function checkVmName(name: string): void {
     hint: "Names are lower-case letters, digits, dots, dashes and underscores.",
     exitCode: ExitCode.usage,
   });
+}
+
+/**
+ * The VM of a disk image, its state directory made.
+ *
+ * @throws {VibeError} `DISK_MISSING`, and as {@link openState}.
+ */
+export async function openDisk(path: string): Promise<Instance> {
+  const refused = (why: string, cause?: unknown) =>
+    new VibeError("DISK_MISSING", `Cannot use the disk "${path}": ${why}`, { cause });
+  try {
+    const disk = await Deno.realPath(path);
+    // Looked at first: opening a FIFO would wait for its other end.
+    if (!(await Deno.stat(disk)).isFile) throw refused("it is not a regular file");
+    (await Deno.open(disk, { read: true, write: true })).close();
+    const instance = await diskInstance(disk);
+    await openState(instance);
+    return instance;
+  } catch (error) {
+    if (error instanceof VibeError) throw error;
+    if (error instanceof Deno.errors.NotFound) throw refused("there is no such file", error);
+    const denied = error instanceof Deno.errors.PermissionDenied || isReadOnly(error);
+    throw refused(denied ? "you may not write to it" : reason(error), error);
+  }
 }
 
 /**

@@ -52,7 +52,8 @@ async function names(): Promise<string[]> {
 }
 
 async function exists(instance: Instance): Promise<boolean> {
-  const { record } = instancePaths(instance);
+  // A disk that is used in place is the VM itself.
+  const record = instance.kind === "disk" ? instance.title : instancePaths(instance).record;
   return await Deno.lstat(record).then((info) => info.isFile, () => false);
 }
 

@@ -4,22 +4,17 @@
  */
 
 import { FrameConnection } from "../agent/connection.ts";
-import { type Frame, FrameType, PROTOCOL_VERSION, ProtocolError } from "../agent/frame.ts";
-import {
-  encodeClock,
-  encodeHello,
-  encodeMount,
-  encodePoweroff,
-  FROM_CLIENT,
-  FROM_GUEST,
-} from "../agent/messages.ts";
+import { type Frame, FrameType, PROTOCOL_VERSION } from "../agent/frame.ts";
+import { encodeHello, FROM_CLIENT } from "../agent/messages.ts";
 import type { Disk, Driver, Vm, VmExit } from "../driver/driver.ts";
 import { printable, reason, VibeError } from "../errors.ts";
 import { instancePaths } from "../paths.ts";
 import { planInfo, type VmPlan } from "../plan/plan.ts";
 import { watchGit } from "../share/git_watch.ts";
 import { VERSION } from "../version.ts";
-import { agentError, consoleHint, exitBeforeHello, noSignOfLife } from "./boot_failure.ts";
+import { consoleHint, exitBeforeHello, noSignOfLife } from "./boot_failure.ts";
+import { AgentGuest } from "./agent_guest.ts";
+import { ConsoleGuest } from "./console_guest.ts";
 import { ConsoleLog } from "./console_log.ts";
 import {
   CONTROL_VERSION,
@@ -32,15 +27,13 @@ import {
   type VmState,
   type VmStatus,
 } from "./control.ts";
-import { waitForGuestWork } from "./guest_work.ts";
-import { checkHello, type Client, Hub } from "./hub.ts";
+import type { Guest } from "./guest.ts";
+import { checkHello } from "./hub.ts";
 import { Lifetime } from "./lifetime.ts";
 import { otherVersion } from "./link.ts";
 import { answer } from "./requests.ts";
 import type { VmRuntime } from "./runtime.ts";
 
-/** How long a guest may take to its agent's HELLO; 6 s without hardware virtualisation here. */
-const BOOT_TIMEOUT_MS = 120_000;
 /** How long a clean poweroff may take; systemd needs 3 s, a service may want more. */
 const STOP_TIMEOUT_MS = 30_000;
 /** How long a command may take to read how the VM ended; one that is suspended never does. */
@@ -59,10 +52,10 @@ export class Supervisor {
   readonly #runtime: VmRuntime;
   readonly #driver: Driver;
   readonly #log: (line: string) => void;
-  readonly #hub = new Hub();
+  readonly #guest: Guest;
   readonly #console = new ConsoleLog();
-  readonly #clients = new Set<Client>();
-  readonly #lifetime: Lifetime<Client>;
+  readonly #clients = new Set<FrameConnection>();
+  readonly #lifetime: Lifetime<FrameConnection>;
   readonly #since = new Date().toISOString();
   readonly #forced = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<End>();
@@ -83,9 +76,10 @@ export class Supervisor {
     this.#runtime = runtime;
     this.#driver = driver;
     this.#log = log;
+    this.#guest = openGuest(plan, log, (error) => this.#fail(error));
     this.#lifetime = new Lifetime({
       ...plan,
-      guestWork: (held) => waitForGuestWork(this.#hub, held),
+      guestWork: (held) => this.#guest.waitForWork(held),
       stop: () => this.#end.resolve({ why: "unused" }),
     });
   }
@@ -133,7 +127,7 @@ export class Supervisor {
       keep: this.#lifetime.keep,
       idleMinutes: this.#plan.idleMinutes,
       heldBy: this.#lifetime.heldBy,
-      sessions: this.#hub.sessions(),
+      sessions: this.#guest.sessions(),
       usage: usage ?? null,
       driver: this.#vm?.description ?? "",
     };
@@ -155,26 +149,26 @@ export class Supervisor {
 
   async #serve(conn: Deno.Conn): Promise<void> {
     const connection = new FrameConnection(conn, FROM_CLIENT);
-    const client = this.#hub.addClient(connection);
-    this.#clients.add(client);
+    const client = this.#guest.connect(connection);
+    this.#clients.add(connection);
     connection.send(0, FrameType.hello, encodeHello(helloText()));
     try {
       await connection.receive((frame) => {
-        if (frame.type === FrameType.hello) this.#greeted(client, frame);
+        if (frame.type === FrameType.hello) this.#greeted(connection, frame);
         else if (frame.type === FrameType.control) {
-          this.#onRequest(client, decodeControl(frame.payload));
-        } else this.#hub.onClientFrame(client, frame);
+          this.#onRequest(connection, decodeControl(frame.payload));
+        } else client.onFrame(frame);
       });
     } catch (error) {
       this.#log(`a command broke off: ${reason(error)}`);
     }
     connection.close();
-    this.#hub.removeClient(client);
-    this.#clients.delete(client);
-    this.#lifetime.leave(client);
+    client.leave();
+    this.#clients.delete(connection);
+    this.#lifetime.leave(connection);
   }
 
-  #greeted(client: Client, frame: Frame): void {
+  #greeted(client: FrameConnection, frame: Frame): void {
     const { control, version } = parseHello(checkHello(frame, PROTOCOL_VERSION));
     if (control === CONTROL_VERSION) return;
     // A command of before this version waits for an event; it knows this one.
@@ -182,7 +176,7 @@ export class Supervisor {
     this.#tell(client, { event: "failed", failure: { code, message, hint } });
   }
 
-  #onRequest(client: Client, request: ControlRequest): void {
+  #onRequest(client: FrameConnection, request: ControlRequest): void {
     if (request.request !== "attach") {
       answer(this, request, () => this.#lifetime.after(client))
         .then((event) => this.#tell(client, event));
@@ -209,7 +203,7 @@ export class Supervisor {
     return gitWatch && watchGit(gitWatch, quarantine, ({ message }) => this.#note(message));
   }
 
-  /** Boots the guest up to its agent; once more if emulation made its kernel panic. */
+  /** Boots the guest until it is ready; once more if emulation made its kernel panic. */
   async #boot(): Promise<void> {
     for (let attempt = 1;; attempt++) {
       const exit = await this.#bootOnce();
@@ -228,83 +222,39 @@ export class Supervisor {
       runtimeDir: this.#runtime.dir,
       cpus: plan.cpus,
       memoryMiB: plan.memoryMiB,
-      kernel: plan.kernel,
-      initrd: plan.initrd,
-      // The disk is ours, and may have grown.
-      kernelArgs: ["vibe.grow"],
+      boot: plan.boot,
       disks: [this.#disk],
       shares: plan.mounts.map(({ guestPath: _, ...share }) => share),
       network: plan.network,
     }, (text) => this.#note(text));
     this.#vm = vm;
     this.#log(`started: ${vm.description}`);
-    this.#console.record(vm.console, instancePaths(plan.instance).consoleLog);
-    const ready = Promise.withResolvers<null>();
-    this.#serveAgent(vm, () => this.#onAgent().then(() => ready.resolve(null), ready.reject));
-    const timeout = setTimeout(() =>
-      ready.reject(
-        noSignOfLife(BOOT_TIMEOUT_MS, vm, this.#console, this.#consoleHint()),
-      ), BOOT_TIMEOUT_MS);
+    const { consoleLog } = instancePaths(plan.instance);
+    this.#console.record(vm.console, consoleLog, (chunk) => this.#guest.onConsole(chunk));
+    const ready = this.#guest.serve(vm).then(() => {
+      this.#setState("ready");
+      return null;
+    });
+    const { bootTimeout } = this.#guest;
+    const late = Promise.withResolvers<never>();
+    const timeout = setTimeout(
+      () => late.reject(noSignOfLife(bootTimeout, vm, this.#console, this.#consoleHint())),
+      bootTimeout,
+    );
     vm.exited.then((exit) => {
       if (this.#state !== "booting") this.#end.resolve({ why: "exited", exit });
     });
     try {
-      return await Promise.race([ready.promise, vm.exited]);
+      return await Promise.race([ready, late.promise, vm.exited]);
     } finally {
       clearTimeout(timeout);
     }
   }
 
-  async #serveAgent(vm: Vm, onHello: () => void): Promise<void> {
-    const agent = new FrameConnection(vm.agent, FROM_GUEST);
-    try {
-      await agent.receive((frame) => {
-        if (frame.type !== FrameType.hello) {
-          this.#hub.onAgentFrame(frame);
-          return;
-        }
-        this.#log(`agent: ${printable(checkHello(frame, PROTOCOL_VERSION))}`);
-        this.#hub.attachAgent(agent);
-        agent.send(0, FrameType.hello, encodeHello("vibe"));
-        onHello();
-      });
-    } catch (error) {
-      this.#fail(error instanceof ProtocolError ? agentError(error) : error);
-    }
-    this.#hub.loseAgent();
-    agent.close();
-  }
-
-  /** The agent is there (or there again): clock and shares, then commands may come. */
-  async #onAgent(): Promise<void> {
-    this.#hub.request(FrameType.clock, encodeClock(Date.now()));
-    await Promise.all(this.#plan.mounts.map(async (mount) => {
-      const payload = encodeMount(mount.name, mount.guestPath, mount.readOnly);
-      const status = await this.#hub.request(FrameType.mount, payload);
-      if (status.kind !== "exited" || status.code !== 0) {
-        const why = status.kind === "failed" ? printable(status.message) : status.kind;
-        throw new VibeError(
-          "MOUNT_FAILED",
-          `Cannot mount "${mount.source}" at "${mount.guestPath}" in the guest: ${why}`,
-        );
-      }
-    }));
-    this.#hub.accepting = true;
-    this.#setState("ready");
-  }
-
   async #stop(): Promise<void> {
     const vm = this.#vm;
     if (!vm) return;
-    const accepted = this.#hub.accepting;
-    this.#hub.accepting = false;
-    // A guest that is still booting has nothing to lose but a clean journal.
-    if (!accepted) return;
-    try {
-      this.#hub.request(FrameType.poweroff, encodePoweroff(false));
-    } catch {
-      return;
-    }
+    if (!await this.#guest.powerOff(vm)) return;
     const timeout = Promise.withResolvers<void>();
     const timer = setTimeout(timeout.resolve, STOP_TIMEOUT_MS);
     await Promise.race([vm.exited, timeout.promise, this.#forced.promise]);
@@ -329,8 +279,8 @@ export class Supervisor {
     for (const client of this.#clients) this.#tell(client, event);
   }
 
-  #tell(client: Client, event: SupervisorEvent): void {
-    client.connection.send(0, FrameType.control, encodeControl(event));
+  #tell(client: FrameConnection, event: SupervisorEvent): void {
+    client.send(0, FrameType.control, encodeControl(event));
   }
 
   async #tellEnd(end: End): Promise<void> {
@@ -341,7 +291,7 @@ export class Supervisor {
       const console = end.exit.reason === "panic" ? this.#console.tail() : undefined;
       this.#broadcast({ event: "ended", exit: end.exit, console });
     }
-    const flushed = [...this.#clients].map((client) => client.connection.flushed());
+    const flushed = [...this.#clients].map((client) => client.flushed());
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(late.resolve, FAREWELL_MS);
     // Their connections end with this process: whoever waits for that finds the VM's lock free.
@@ -362,4 +312,14 @@ export class Supervisor {
   #consoleHint(): string {
     return consoleHint(instancePaths(this.#plan.instance).consoleLog, this.#console);
   }
+}
+
+function openGuest(
+  plan: VmPlan,
+  log: (line: string) => void,
+  fail: (error: unknown) => void,
+): Guest {
+  return plan.login === "agent"
+    ? new AgentGuest(plan.mounts, log, fail)
+    : new ConsoleGuest(plan.mounts, plan.workdir, log);
 }

@@ -2,7 +2,7 @@
 
 import { terminalAsk } from "../host/ask.ts";
 import { requireBridge } from "../host/bridge.ts";
-import { prepareHost } from "../host/prepare.ts";
+import { prepareHost, type PrepareOptions } from "../host/prepare.ts";
 import { ExitCode, VibeError } from "../errors.ts";
 import { type Base, readBase } from "../image/base.ts";
 import { ensureImage } from "../image/build.ts";
@@ -17,6 +17,7 @@ import { parseNetwork } from "./network.ts";
 import type { VmPlan } from "./plan.ts";
 import type { Progress } from "../progress.ts";
 import type { VmOptions } from "./options.ts";
+import { planDiskImage, type PlannedSource } from "./plan_disk_image.ts";
 import { planShares } from "./plan_shares.ts";
 
 const GIB = 2 ** 30;
@@ -44,6 +45,27 @@ export async function makePlan(
     progress,
     signal: interrupt.signal,
   };
+  const source = instance.kind === "disk"
+    ? await planDiskImage(instance, options, prepare)
+    : await planImage(instance, options, prepare);
+  return {
+    ...shares,
+    ...source,
+    instance,
+    cpus: options.cpus ?? DEFAULTS.cpus,
+    memoryMiB: options.ram ?? DEFAULTS.ram,
+    network,
+    keep: options.keep ?? false,
+    idleMinutes: options.idle ?? null,
+  };
+}
+
+/** What a VM with a disk of its own is made from, or was when it was started for the first time. */
+async function planImage(
+  instance: Instance,
+  options: VmOptions,
+  prepare: PrepareOptions,
+): Promise<PlannedSource> {
   const paths = instancePaths(instance);
   // A reset is also the way out of a damaged record.
   const present = await readRecord(paths).catch((error) => {
@@ -66,18 +88,14 @@ export async function makePlan(
   const diskBytes = grownSize(record ? await diskSize(paths) : null, base, options.disk);
   const boot = await ensureBootFiles(base, prepare);
   return {
-    ...shares,
-    ...boot,
-    instance,
     image,
     base: { id: base.id, disk: base.disk },
+    diskImage: null,
     diskBytes,
     reset: options.reset ? crypto.randomUUID() : null,
-    cpus: options.cpus ?? DEFAULTS.cpus,
-    memoryMiB: options.ram ?? DEFAULTS.ram,
-    network,
-    keep: options.keep ?? false,
-    idleMinutes: options.idle ?? null,
+    // The disk is ours, and may have grown.
+    boot: { kind: "kernel", ...boot, args: ["vibe.grow"] },
+    login: "agent",
   };
 }
 

@@ -1,8 +1,8 @@
 /** One VM, wholly resolved: what the supervisor is given. Plain data, it travels as JSON. */
 
-import type { VmConfig } from "../driver/driver.ts";
+import type { Boot, Disk, VmConfig } from "../driver/driver.ts";
 import type { Instance } from "../paths.ts";
-import type { VmInfo } from "../instance/control.ts";
+import type { Login, VmInfo } from "../instance/control.ts";
 import { networkName } from "./network.ts";
 import type { GitWatch, PlacedShare } from "../share/git_guard.ts";
 import type { GitMode } from "../share/git_mode.ts";
@@ -11,20 +11,26 @@ import type { Repository } from "../share/git_scan.ts";
 /** A share and where the guest sees it. */
 export type PlannedMount = PlacedShare;
 
+/** A disk that belongs to the user: its path and what it is, never what it claims to stand on. */
+export type DiskImage = Pick<Disk, "path" | "format">;
+
 /** Everything a VM is started from. */
 export interface VmPlan {
   /** Which VM. */
   instance: Instance;
-  /** Name of the image. */
-  image: string;
+  /** Name of the image; null for a disk that is used in place. */
+  image: string | null;
   /** The base it resolved to. */
-  base: { id: string; disk: string };
+  base: { id: string; disk: string } | null;
+  /** The disk that is used in place; null for one that the VM has of its own. */
+  diskImage: DiskImage | null;
   /** Size of the VM's own disk, which grows to it if it is smaller. */
   diskBytes: number;
   /** Set if the VM's disk is to be made anew; unique, so that a command knows its own. */
   reset: string | null;
-  kernel: string;
-  initrd: string;
+  boot: Boot;
+  /** How commands reach the guest: over its agent, or by logging in at its console. */
+  login: Login;
   cpus: number;
   memoryMiB: number;
   network: VmConfig["network"];
@@ -50,7 +56,8 @@ export function planInfo(plan: VmPlan): VmInfo {
   return {
     instance: plan.instance,
     image: plan.image,
-    base: plan.base.id,
+    base: plan.base?.id ?? null,
+    login: plan.login,
     diskBytes: plan.diskBytes,
     reset: plan.reset,
     cpus: plan.cpus,

@@ -1,11 +1,13 @@
 /** The driver for macOS over the double: what it configures, how it ends, what it refuses. */
 
 import { deepStrictEqual as assertEquals, match, ok, rejects, throws } from "node:assert/strict";
-import type { VmConfig } from "../../lib/driver/driver.ts";
+import type { Boot, VmConfig } from "../../lib/driver/driver.ts";
 import { vzDriver } from "../../lib/driver/vz.ts";
 import { requireMacos13, startError, vzConfig, vzSockets } from "../../lib/driver/vz_config.ts";
 import { VzError } from "../../ffi/types.ts";
 import { build } from "./build.ts";
+
+type KernelBoot = Extract<Boot, { kind: "kernel" }>;
 
 const LIBRARY = await build("elf");
 
@@ -39,14 +41,16 @@ class Scene implements AsyncDisposable {
       runtimeDir: `${this.dir}/run`,
       cpus: 2,
       memoryMiB: 512,
-      kernel: `${this.dir}/kernel`,
-      initrd: `${this.dir}/initrd`,
-      kernelArgs: ["vibe.word"],
+      boot: this.boot(),
       disks: [{ path: `${this.dir}/disk.raw`, format: "raw" }],
       shares: [{ name: "project", source: this.dir, readOnly: false, guards: [] }],
       network: "nat",
       ...change,
     };
+  }
+  boot(change: Partial<KernelBoot> = {}): KernelBoot {
+    const files = { kernel: `${this.dir}/kernel`, initrd: `${this.dir}/initrd` };
+    return { kind: "kernel", ...files, args: ["vibe.word"], ...change };
   }
   start(change: Partial<VmConfig> = {}) {
     return vzDriver.start(this.config(change), (text) => this.notices.push(text));
@@ -83,8 +87,8 @@ Deno.test("a VmConfig becomes the machine it describes", async () => {
     cpus: 2,
     memory: 8192 * 1024 * 1024,
     boot: {
-      kernel: config.kernel,
-      initrd: config.initrd,
+      kernel: scene.boot().kernel,
+      initrd: scene.boot().initrd,
       commandLine: "console=hvc0 root=/dev/vda rw quiet panic=-1 cryptomgr.notests vibe.word",
     },
     machineIdentifier: "AA==",
@@ -197,8 +201,8 @@ Deno.test("what cannot work is refused before the framework is asked, by name", 
   const refused = (change: Partial<VmConfig>, code: string, message: RegExp) =>
     rejects(scene.start(change), { code, message });
   const raw = (path: string) => [{ path, format: "raw" as const }];
-  await refused({ kernel: "/none" }, "DRIVER_BOOT_FILE", /kernel "\/none"/);
-  await refused({ initrd: "/none" }, "DRIVER_BOOT_FILE", /initrd "\/none"/);
+  await refused({ boot: scene.boot({ kernel: "/none" }) }, "DRIVER_BOOT_FILE", /kernel "\/none"/);
+  await refused({ boot: scene.boot({ initrd: "/none" }) }, "DRIVER_BOOT_FILE", /initrd "\/none"/);
   await refused({ disks: raw("/none") }, "DRIVER_DISK", /disk "\/none"/);
   const odd = await scene.file("odd.raw", "x".repeat(1000));
   await refused({ disks: raw(odd) }, "DRIVER_DISK", /size, 1000, is not a multiple of 512/);
@@ -232,7 +236,7 @@ Deno.test("a missing entitlement has its own error and remedy", async () => {
 
 Deno.test("errors of the framework with a remedy say it", () => {
   const config = vzConfig(
-    { disks: [], shares: [], kernelArgs: [] } as unknown as VmConfig,
+    { disks: [], shares: [], boot: { kind: "efi", variables: "/v" } } as unknown as VmConfig,
     vzSockets("/r"),
     {},
   );

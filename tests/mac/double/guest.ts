@@ -42,9 +42,7 @@ const config: VmConfig = {
   runtimeDir,
   cpus: double.cpus,
   memoryMiB: double.memory / 2 ** 20,
-  kernel: double.boot.kernel,
-  initrd: double.boot.initrd,
-  kernelArgs: [],
+  boot: { kind: "kernel", kernel: double.boot.kernel, initrd: double.boot.initrd, args: [] },
   disks: double.disks.map(({ path, readOnly }) => ({ path, readOnly, format: "raw" })),
   shares: double.shares.flatMap(({ directories }) =>
     Object.entries(directories).map(([name, { path, readOnly }]) => ({

@@ -1,0 +1,114 @@
+/** A guest with our agent: commands reach it through the hub, each with streams of its own. */
+
+import { FrameConnection } from "../agent/connection.ts";
+import { FrameType, PROTOCOL_VERSION, ProtocolError } from "../agent/frame.ts";
+import {
+  encodeClock,
+  encodeHello,
+  encodeMount,
+  encodePoweroff,
+  FROM_GUEST,
+} from "../agent/messages.ts";
+import type { Vm } from "../driver/driver.ts";
+import { printable, VibeError } from "../errors.ts";
+import type { PlannedMount } from "../plan/plan.ts";
+import { agentError } from "./boot_failure.ts";
+import type { SessionInfo } from "./control.ts";
+import type { Guest, GuestClient } from "./guest.ts";
+import { waitForGuestWork } from "./guest_work.ts";
+import { checkHello, Hub } from "./hub.ts";
+
+/** See the head of this file. */
+export class AgentGuest implements Guest {
+  /** 6 s without hardware virtualisation here. */
+  readonly bootTimeout = 120_000;
+  readonly #hub = new Hub();
+  readonly #mounts: PlannedMount[];
+  readonly #log: (line: string) => void;
+  readonly #fail: (error: unknown) => void;
+
+  /** `fail` is told if the guest does, at any time, what ends the VM. */
+  constructor(
+    mounts: PlannedMount[],
+    log: (line: string) => void,
+    fail: (error: unknown) => void,
+  ) {
+    this.#mounts = mounts;
+    this.#log = log;
+    this.#fail = fail;
+  }
+
+  connect(connection: FrameConnection): GuestClient {
+    const client = this.#hub.addClient(connection);
+    return {
+      onFrame: (frame) => this.#hub.onClientFrame(client, frame),
+      leave: () => this.#hub.removeClient(client),
+    };
+  }
+
+  onConsole(): void {}
+
+  async serve(vm: Vm): Promise<void> {
+    const ready = Promise.withResolvers<void>();
+    this.#receive(vm, () => this.#onHello().then(ready.resolve, ready.reject));
+    await ready.promise;
+  }
+
+  powerOff(): boolean {
+    const accepted = this.#hub.accepting;
+    this.#hub.accepting = false;
+    // A guest that is still booting has nothing to lose but a clean journal.
+    if (!accepted) return false;
+    try {
+      this.#hub.request(FrameType.poweroff, encodePoweroff(false));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  sessions(): SessionInfo[] {
+    return this.#hub.sessions();
+  }
+
+  waitForWork(held: () => void): Promise<void> {
+    return waitForGuestWork(this.#hub, held);
+  }
+
+  async #receive(vm: Vm, onHello: () => void): Promise<void> {
+    const agent = new FrameConnection(vm.agent, FROM_GUEST);
+    try {
+      await agent.receive((frame) => {
+        if (frame.type !== FrameType.hello) {
+          this.#hub.onAgentFrame(frame);
+          return;
+        }
+        this.#log(`agent: ${printable(checkHello(frame, PROTOCOL_VERSION))}`);
+        this.#hub.attachAgent(agent);
+        agent.send(0, FrameType.hello, encodeHello("vibe"));
+        onHello();
+      });
+    } catch (error) {
+      this.#fail(error instanceof ProtocolError ? agentError(error) : error);
+    }
+    this.#hub.loseAgent();
+    agent.close();
+  }
+
+  /** The agent is there (or there again): clock and shares, then commands may come. */
+  async #onHello(): Promise<void> {
+    this.#hub.request(FrameType.clock, encodeClock(Date.now()));
+    await Promise.all(this.#mounts.map(async (mount) => {
+      const payload = encodeMount(mount.name, mount.guestPath, mount.readOnly);
+      const status = await this.#hub.request(FrameType.mount, payload);
+      if (status.kind !== "exited" || status.code !== 0) {
+        const why = status.kind === "failed" ? printable(status.message) : status.kind;
+        throw new VibeError(
+          "MOUNT_FAILED",
+          `Cannot mount "${mount.source}" at "${mount.guestPath}" in the guest: ${why}`,
+        );
+      }
+    }));
+    this.#hub.accepting = true;
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * A guest without our agent: all there is of it is its system console, and so one shell. The first
+ * command that opens a stream starts that shell, whoever comes later shares it: all see the same
+ * screen and type at the same keyboard. When the shell ends, every stream does, with its status.
+ *
+ * The console waits for the commands: what none of them takes stays in the guest. One that stops
+ * taking while others go on loses the oldest of what it has missed.
+ */
+
+import type { FrameConnection } from "../agent/connection.ts";
+import { type Frame, FrameType, ProtocolError } from "../agent/frame.ts";
+import {
+  Channel,
+  decodeCredit,
+  decodeExec,
+  decodeResize,
+  encodeCredit,
+  encodeExited,
+  encodeFailure,
+  execCredits,
+  type WindowSize,
+} from "../agent/messages.ts";
+import { Dialogue } from "../console/dialogue.ts";
+import { ConsoleShell, encodeSize, POWER_OFF } from "../console/login.ts";
+import { MarkScanner } from "../console/marks.ts";
+import type { ByteStream, Vm } from "../driver/driver.ts";
+import { reason, VibeError } from "../errors.ts";
+import type { PlannedMount } from "../plan/plan.ts";
+import { ConsoleStream } from "./console_stream.ts";
+import type { SessionInfo } from "./control.ts";
+import type { Guest, GuestClient } from "./guest.ts";
+
+/** Linux errno values. */
+const EAGAIN = 11;
+const ENOSYS = 38;
+const EIO = 5;
+
+/** What the keys of a terminal send for a signal; and for the end of input. */
+const SIGNAL_KEYS: Record<number, number> = { 2: 0x03, 3: 0x1c, 20: 0x1a };
+const END_OF_INPUT = Uint8Array.of(0x04);
+
+/** Bytes of the screen that a latecomer is shown. */
+const RECENT = 16 << 10;
+/** The size of a window that nobody has told. */
+const DEFAULT_SIZE: WindowSize = { rows: 24, columns: 80 };
+/** Terminals that every Debian knows; xterm stands for the others. */
+const TERMS = /^(xterm(-256)?(color)?|screen(-256color)?|tmux(-256color)?|linux|vt[12][02]0|dumb)$/;
+
+/** A started VM, its shell at the console, and what is known of the user's. */
+interface Session {
+  vm: Vm;
+  dialogue: Dialogue;
+  marks: MarkScanner;
+  /** There once the login is done. */
+  shell: ConsoleShell | null;
+  /** The port at which the guest listens for {@link encodeSize}. */
+  port: ByteStream | null;
+  /** When the user's shell was asked for, ISO 8601; null if there is none. */
+  started: string | null;
+  /** Between its marks. */
+  open: boolean;
+}
+
+/** See the head of this file. */
+export class ConsoleGuest implements Guest {
+  /** Each of its waits has a limit of its own, and says better what was waited for. */
+  readonly bootTimeout = 1_200_000;
+  readonly #mounts: PlannedMount[];
+  readonly #workdir: string | null;
+  readonly #log: (line: string) => void;
+  readonly #streams = new Set<ConsoleStream>();
+  #session: Session | null = null;
+  #accepting = false;
+  #recent = new Uint8Array();
+  #writing: Promise<void> = Promise.resolve();
+  #room = Promise.withResolvers<void>();
+
+  constructor(mounts: PlannedMount[], workdir: string | null, log: (line: string) => void) {
+    this.#mounts = mounts;
+    this.#workdir = workdir;
+    this.#log = log;
+  }
+
+  connect(connection: FrameConnection): GuestClient {
+    const streams = new Map<number, ConsoleStream>();
+    let last = 0;
+    return {
+      onFrame: (frame) => {
+        if (frame.type === FrameType.exec) {
+          if (frame.stream <= last) throw new ProtocolError(`EXEC reuses stream ${frame.stream}`);
+          last = frame.stream;
+          const stream = this.#open(connection, frame);
+          if (stream) streams.set(frame.stream, stream);
+          return;
+        }
+        const stream = streams.get(frame.stream);
+        if (!stream) throw new ProtocolError(`frame type ${frame.type} for stream ${frame.stream}`);
+        this.#onFrame(connection, stream, frame);
+      },
+      leave: () => {
+        for (const stream of streams.values()) this.#streams.delete(stream);
+        this.#wake();
+      },
+    };
+  }
+
+  async serve(vm: Vm): Promise<void> {
+    const nonce = crypto.randomUUID().slice(0, 8);
+    const dialogue = new Dialogue((bytes) => this.#type(vm, bytes));
+    const session: Session = {
+      vm,
+      dialogue,
+      marks: new MarkScanner(nonce),
+      shell: null,
+      port: null,
+      started: null,
+      open: false,
+    };
+    this.#session = session;
+    vm.exited.then(() => dialogue.end(new VibeError("VM_ENDED", "The VM ended")));
+    const shell = await ConsoleShell.logIn(dialogue, nonce);
+    this.#log("logged in at the console");
+    await shell.mount(this.#mounts);
+    if (await shell.listen()) session.port = vm.agent;
+    session.shell = shell;
+    this.#accepting = true;
+  }
+
+  async onConsole(chunk: Uint8Array): Promise<void> {
+    const session = this.#session;
+    if (!session) return;
+    for (const event of session.marks.push(chunk)) {
+      if (event.kind === "start") session.open = true;
+      else if (event.kind === "end") this.#endStreams(encodeExited(event.status));
+      else if (session.open) this.#broadcast(event.bytes);
+      else session.dialogue.hear(event.bytes);
+    }
+    while (this.#streams.size > 0 && [...this.#streams].every((stream) => stream.full)) {
+      await this.#room.promise;
+    }
+  }
+
+  async powerOff(vm: Vm): Promise<boolean> {
+    this.#accepting = false;
+    const port = this.#session?.port;
+    // Where the shell does not listen, the power button is all there is.
+    if (port) await writeAll(port, POWER_OFF).catch(() => {});
+    else await vm.requestStop().catch((error) => this.#log(reason(error)));
+    return true;
+  }
+
+  sessions(): SessionInfo[] {
+    const since = this.#session?.started;
+    return since ? [...this.#streams].map(() => ({ argv: [], tty: true, since })) : [];
+  }
+
+  /** Nobody could ask. */
+  async waitForWork(): Promise<void> {}
+
+  #open(connection: FrameConnection, frame: Frame): ConsoleStream | null {
+    const refuse = (errno: number, why: string) => {
+      connection.send(frame.stream, FrameType.exit, encodeFailure(errno, why));
+      return null;
+    };
+    const session = this.#session;
+    if (!session?.shell || !this.#accepting) return refuse(EAGAIN, "the VM is not ready");
+    const { argv, env, pty } = decodeExec(frame.payload);
+    if (argv.length > 0) return refuse(ENOSYS, "this guest has no agent, only a console");
+    const { stdout } = execCredits(frame.payload);
+    const stream = new ConsoleStream(connection, frame.stream, stdout, () => this.#wake());
+    this.#streams.add(stream);
+    const size = pty ?? DEFAULT_SIZE;
+    if (session.started) {
+      stream.push(this.#recent);
+      this.#resize(size);
+      return stream;
+    }
+    session.started = new Date().toISOString();
+    const term = env?.find((pair) => TERMS.test(pair.replace(/^TERM=/, "")))?.slice(5);
+    session.shell.start(size, term ?? "xterm-256color", this.#workdir).catch((error) => {
+      this.#endStreams(encodeFailure(EIO, reason(error)));
+    });
+    return stream;
+  }
+
+  #onFrame(connection: FrameConnection, stream: ConsoleStream, frame: Frame): void {
+    if (frame.type === FrameType.credit) {
+      const { channel, bytes } = decodeCredit(frame.payload);
+      if (channel === Channel.stdin) throw new ProtocolError("CREDIT for one's own input");
+      if (channel === Channel.stdout) stream.addCredit(bytes);
+      return;
+    }
+    // It crossed with the end of the shell.
+    if (!this.#streams.has(stream)) return;
+    const { vm } = this.#session!;
+    switch (frame.type) {
+      case FrameType.stdin: {
+        const bytes = frame.payload.slice();
+        this.#type(vm, bytes).then(
+          () => {
+            const credit = encodeCredit(Channel.stdin, bytes.byteLength);
+            if (this.#streams.has(stream)) connection.send(frame.stream, FrameType.credit, credit);
+          },
+          // The VM has ended, which everybody is told.
+          () => {},
+        );
+        break;
+      }
+      case FrameType.eof:
+        this.#type(vm, END_OF_INPUT).catch(() => {});
+        break;
+      case FrameType.resize:
+        this.#resize(decodeResize(frame.payload));
+        break;
+      case FrameType.signal: {
+        const key = SIGNAL_KEYS[frame.payload[0]];
+        if (key !== undefined) this.#type(vm, Uint8Array.of(key)).catch(() => {});
+        break;
+      }
+      case FrameType.hangup:
+        this.#streams.delete(stream);
+        connection.send(frame.stream, FrameType.exit, encodeFailure(EIO, "hung up"));
+        this.#wake();
+        break;
+      default:
+        throw new ProtocolError(`frame type ${frame.type} on an open stream`);
+    }
+  }
+
+  /** Writes to the console, after what is being written already. */
+  #type(vm: Vm, bytes: Uint8Array): Promise<void> {
+    const written = this.#writing.then(() => writeAll(vm.console, bytes));
+    this.#writing = written.catch(() => {});
+    return written;
+  }
+
+  #resize(size: WindowSize): void {
+    const port = this.#session?.port;
+    if (port && size.rows > 0 && size.columns > 0) writeAll(port, encodeSize(size)).catch(() => {});
+  }
+
+  #broadcast(bytes: Uint8Array): void {
+    const joined = new Uint8Array(this.#recent.byteLength + bytes.byteLength);
+    joined.set(this.#recent);
+    joined.set(bytes, this.#recent.byteLength);
+    this.#recent = joined.slice(-RECENT);
+    for (const stream of this.#streams) stream.push(bytes);
+  }
+
+  /** The user's shell is gone; the next stream starts another. */
+  #endStreams(exit: Uint8Array): void {
+    const session = this.#session!;
+    session.open = false;
+    session.started = null;
+    this.#recent = new Uint8Array();
+    for (const stream of this.#streams) stream.end(exit);
+    this.#streams.clear();
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#room.resolve();
+    this.#room = Promise.withResolvers();
+  }
+}
+
+async function writeAll(stream: ByteStream, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.byteLength;) at += await stream.write(bytes.subarray(at));
+}
