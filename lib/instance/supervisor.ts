@@ -7,7 +7,7 @@ import { FrameConnection } from "../agent/connection.ts";
 import { type Frame, FrameType, PROTOCOL_VERSION } from "../agent/frame.ts";
 import { encodeHello, FROM_CLIENT } from "../agent/messages.ts";
 import type { Disk, Driver, Vm, VmExit } from "../driver/driver.ts";
-import { printable, reason, VibeError } from "../errors.ts";
+import { reason, VibeError } from "../errors.ts";
 import { instancePaths } from "../paths.ts";
 import { planInfo, type VmPlan } from "../plan/plan.ts";
 import { watchGit } from "../share/git_watch.ts";
