@@ -1,8 +1,9 @@
-/** `vibe image ls`, `show`, `rm` and `reset`. */
+/** `vibe image ls`, `show`, `rm`, `reset`, `export`, `import` and `resize`. */
 
 import { printable } from "../errors.ts";
 import { DEFAULT_IMAGE, unknownImage } from "../image/catalog.ts";
 import { describeImage, type ImageEntry, listImages } from "../image/inventory.ts";
+import type { TransferOptions } from "../image/export.ts";
 import { removeImage, resetImage } from "../image/remove.ts";
 import { gigabytes } from "../image/room.ts";
 import type { BaseUser } from "../instance/base_users.ts";
@@ -69,6 +70,55 @@ export async function reset(name: string, options: CliOptions): Promise<number> 
     : `\`vibe image build ${name}\` makes it anew.`;
   printError(`Forgot the image "${name}". ${next} VMs that are there keep theirs.\n`);
   return 0;
+}
+
+/** Resolves to the exit code. */
+export async function exportTo(name: string, file: string, options: CliOptions): Promise<number> {
+  const { exportImage } = await import("../image/export.ts");
+  const { sha256, bytes } = await interruptible(
+    options,
+    (transfer) => exportImage(name, file, transfer),
+  );
+  printError(`Exported the image "${name}": ${gigabytes(bytes)}, sha256 ${sha256}\n`);
+  return 0;
+}
+
+/** Resolves to the exit code. */
+export async function importFrom(
+  file: string,
+  name: string | undefined,
+  options: CliOptions,
+): Promise<number> {
+  const { importImage } = await import("../image/import.ts");
+  const imported = await interruptible(options, (transfer) => importImage(file, name, transfer));
+  printError(`Imported the image "${imported.name}": sha256 ${imported.sha256}\n`);
+  return 0;
+}
+
+/** Resolves to the exit code. */
+export async function resize(name: string, gib: number, options: CliOptions): Promise<number> {
+  const { resizeImage } = await import("../image/resize.ts");
+  await interruptible(options, (transfer) => resizeImage(name, gib, transfer));
+  printError(`New VMs of the image "${name}" have a disk of ${gib} GiB.\n`);
+  return 0;
+}
+
+/** Shows progress; Ctrl-C ends the work in good order. */
+async function interruptible<T>(
+  options: CliOptions,
+  work: (transfer: TransferOptions) => Promise<T>,
+): Promise<T> {
+  using progress = terminalProgress(options.verbose ?? false);
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  Deno.addSignalListener("SIGINT", abort);
+  Deno.addSignalListener("SIGTERM", abort);
+  try {
+    return await work({ progress, signal: controller.signal });
+  } finally {
+    Deno.removeSignalListener("SIGINT", abort);
+    Deno.removeSignalListener("SIGTERM", abort);
+  }
 }
 
 const PROBLEMS = {

@@ -1,7 +1,7 @@
 /** `vibe image …` and `vibe prune`, as they are typed. What they do is loaded when it is done. */
 
 import type { Command } from "commander";
-import { mergedOptions } from "./options.ts";
+import { mergedOptions, number } from "./options.ts";
 
 /** Adds the commands. Their actions report their exit code to `exit`. */
 export function addImageCommands(program: Command, exit: (code: number) => void): void {
@@ -31,6 +31,30 @@ export function addImageCommands(program: Command, exit: (code: number) => void)
     .argument("[image]", "which image", "default")
     .action(async (name: string, _, command: Command) =>
       exit(await (await load()).reset(name, mergedOptions(command)))
+    );
+
+  image.command("export")
+    .description("Write an image to one file; - is stdout.")
+    .argument("<image>", "which image")
+    .argument("<file>", "where to")
+    .action(async (name: string, file: string, _, command: Command) =>
+      exit(await (await load()).exportTo(name, file, mergedOptions(command)))
+    );
+
+  image.command("import")
+    .description("Make an image of a file that export wrote; - is stdin.")
+    .argument("<file>", "where from")
+    .argument("[name]", "what to call it; as it was called unless given")
+    .action(async (file: string, name: string | undefined, _, command: Command) =>
+      exit(await (await load()).importFrom(file, name, mergedOptions(command)))
+    );
+
+  image.command("resize")
+    .description("Let new VMs of an image have a larger disk.")
+    .argument("<image>", "which image")
+    .argument("<gib>", "how large, in GiB", number("disk"))
+    .action(async (name: string, gib: number, _, command: Command) =>
+      exit(await (await load()).resize(name, gib, mergedOptions(command)))
     );
 
   program.command("prune")

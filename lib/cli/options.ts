@@ -70,8 +70,8 @@ function checkedNetwork(name: string): string {
   return name;
 }
 
-/** A reader of the values of a numeric option. */
-function number(name: NumberName): (text: string) => number {
+/** A reader of the values of a numeric option or argument. */
+export function number(name: NumberName): (text: string) => number {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : NaN;
     const problem = limitProblem(name, value);

@@ -28,6 +28,8 @@ export interface BaseInfo {
   kernel: string;
   /** Size of the disk that the guest sees; most of it is a hole. */
   diskBytes: number;
+  /** When it was imported, and the digest of the file that it came in. */
+  imported?: { sha256: string; at: string };
   /** Name -> version. */
   packages: Record<string, string>;
 }

@@ -15,8 +15,8 @@ export const MIN_RAM = 256;
 /** What a timer of the runtime can wait for, in seconds: 23 days. */
 export const MAX_TIMEOUT = 2_000_000;
 
-/** ext4 with blocks of 4 KiB holds 16 TiB unless it was made for more. */
-const MAX_DISK = 16 * 1024;
+/** In GiB: the bookkeeping of an ext4 file system that was made small has room for so much. */
+const MAX_DISK = 2048;
 
 /** A setting that is a number: CPUs, MiB, GiB, seconds. */
 export type NumberName = "cpus" | "ram" | "disk" | "timeout";
@@ -37,7 +37,9 @@ export function leastProblem(name: NumberName, value: number): string | null {
   if (!Number.isInteger(value)) return "It must be a whole number.";
   if (value < least) return `It must be at least ${least}.`;
   const tooMuch = name === "disk" && value > MAX_DISK;
-  return tooMuch ? `It must be at most ${MAX_DISK}: a file system holds no more.` : null;
+  return tooMuch
+    ? `It must be at most ${MAX_DISK}: a small file system does not grow further.`
+    : null;
 }
 
 /** What is wrong with it on this host. */

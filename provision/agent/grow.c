@@ -3,11 +3,14 @@
 #include <fcntl.h>
 #include <linux/blkpg.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -22,6 +25,9 @@ enum {
 	SUPER_MAGIC = 56, SUPER_FEATURES = 96, SUPER_BLOCKS_HIGH = 336,
 	EXT4_MAGIC = 0xef53, FEATURE_64_BIT = 0x80,
 };
+
+/* 100 GiB more take a second without hardware virtualisation, 2 TiB some 20. */
+enum { GROW_PATIENCE_S = 30 };
 
 /* A file that the kernel has for a block device. */
 static bool read_property(dev_t device, const char *name, char *text, size_t size)
@@ -113,7 +119,7 @@ static bool read_super(int device, uint64_t *blocks, uint64_t *block_size)
 	return true;
 }
 
-void grow_file_system(const char *device, const char *path)
+static void grow_now(const char *device, const char *path)
 {
 	int block_device = open(device, O_RDONLY | O_CLOEXEC);
 	int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -126,6 +132,30 @@ void grow_file_system(const char *device, const char *path)
 		if (wanted > blocks && ioctl(directory, EXT4_RESIZE, &wanted) < 0)
 			report("cannot let the file system on %s grow: %m", device);
 	}
-	close(block_device);
-	close(directory);
+}
+
+/*
+ * In a process of its own: if the kernel takes very long, the machine starts meanwhile, and if it
+ * stumbles over the file system (seen when 16 TiB were cut short), that does not take PID 1 along.
+ */
+void grow_file_system(const char *device, const char *path)
+{
+	struct timespec patience = { .tv_sec = GROW_PATIENCE_S };
+	sigset_t child_ended, before;
+	pid_t child;
+
+	sigemptyset(&child_ended);
+	sigaddset(&child_ended, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child_ended, &before);
+	child = fork();
+	if (child == 0) {
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		grow_now(device, path);
+		_exit(0);
+	}
+	if (child < 0)
+		report("cannot let the file system on %s grow: %m", device);
+	else if (sigtimedwait(&child_ended, NULL, &patience) >= 0)
+		waitpid(child, NULL, 0);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }

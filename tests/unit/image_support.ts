@@ -16,6 +16,9 @@ export interface Places {
   cache: string;
 }
 
+/** Size of the disk of a {@link fakeBase}. */
+export const DISK_BYTES = 64 << 20;
+
 /** Runs a test with a cache, data and runtime directory of its own. */
 export async function inPlaces(test: (places: Places) => Promise<void>): Promise<void> {
   const root = await Deno.realPath(await Deno.makeTempDir({ prefix: "vibe-unit-" }));
@@ -41,9 +44,9 @@ export async function fakeBase(cache: string, id: string): Promise<void> {
   const dir = `${cache}/bases/${id}`;
   await Deno.mkdir(`${dir}/modules`, { recursive: true });
   await Deno.writeTextFile(`${dir}/disk.raw`, "disk");
-  await Deno.truncate(`${dir}/disk.raw`, 1 << 30);
+  await Deno.truncate(`${dir}/disk.raw`, DISK_BYTES);
   using disk = await Deno.open(`${dir}/disk.raw`, { write: true });
-  await disk.seek(300 << 20, Deno.SeekMode.Start);
+  await disk.seek(30 << 20, Deno.SeekMode.Start);
   await disk.write(new Uint8Array(5000).fill(7));
   await Deno.writeTextFile(`${dir}/vmlinux`, `kernel of ${id}`);
   await Deno.writeTextFile(`${dir}/modules/order`, "virtio_blk.ko\n");
@@ -58,7 +61,7 @@ export async function fakeBase(cache: string, id: string): Promise<void> {
     created: "2026-01-02T03:04:05.000Z",
     kernelRelease: "6.12",
     kernel: "vmlinux",
-    diskBytes: 1 << 30,
+    diskBytes: DISK_BYTES,
     packages: { bash: "5" },
   };
   await Deno.writeTextFile(`${dir}/image.json`, JSON.stringify(info));
