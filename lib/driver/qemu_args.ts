@@ -44,6 +44,8 @@ export function qemuArgs(config: VmConfig, host: QemuHost, sockets: QemuSockets)
     ...["-device", `virtserialport,chardev=agent,name=${AGENT_PORT}`],
     ...shares(sockets.shares),
     ...networkArgs(config),
+    // What the guest has freed goes back to the host, as pages of 2 MiB or more.
+    ...["-device", "virtio-balloon-pci,free-page-reporting=on"],
   ];
 }
 

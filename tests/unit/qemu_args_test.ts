@@ -42,6 +42,7 @@ Deno.test("the devices are the ones that are needed", () => {
     "virtserialport",
     "vhost-user-fs-pci",
     "virtio-net-pci",
+    "virtio-balloon-pci",
   ]);
   const bare = qemuArgs({ ...CONFIG, network: "none" }, TCG, { ...SOCKETS, shares: null });
   deepStrictEqual(devices(bare), [
@@ -49,6 +50,7 @@ Deno.test("the devices are the ones that are needed", () => {
     "virtio-serial-pci",
     "virtconsole",
     "virtserialport",
+    "virtio-balloon-pci",
   ]);
   ok(!values(bare, "-append")[0].includes("vibe.net"));
 });
