@@ -54,8 +54,9 @@ export interface Instance {
    * - `project`: the VM of a directory
    * - `named`: one that a program keeps under a name, without a project
    * - `disk`: one that runs a disk image of the user's, in place
+   * - `work`: one in which an image is made; no list of VMs shows it
    */
-  kind: "project" | "named" | "disk";
+  kind: "project" | "named" | "disk" | "work";
   /** How messages call it: the project directory, the name, the disk's path. */
   title: string;
   /** 12 hex digits that name it in process lists, in logs and below the runtime directory. */
@@ -85,6 +86,11 @@ export async function namedInstance(name: string): Promise<Instance> {
 export async function diskInstance(disk: string): Promise<Instance> {
   const id = await shortDigest(`disk:${disk}`);
   return { kind: "disk", title: disk, id, dir: join(dataDir(), "disks", id) };
+}
+
+/** The VM that makes an image in `dir`. */
+export async function workInstance(dir: string): Promise<Instance> {
+  return { kind: "work", title: dir, id: await shortDigest(`work:${dir}`), dir };
 }
 
 /** Whether the driver of this host cannot keep `.vibe/` from the guest. */

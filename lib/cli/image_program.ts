@@ -1,12 +1,15 @@
 /** `vibe image …` and `vibe prune`, as they are typed. What they do is loaded when it is done. */
 
 import type { Command } from "commander";
+import { addImageBuild } from "./image_build_program.ts";
 import { mergedOptions, number } from "./options.ts";
 
 /** Adds the commands. Their actions report their exit code to `exit`. */
 export function addImageCommands(program: Command, exit: (code: number) => void): void {
   const load = () => import("./image_commands.ts");
   const image = program.command("image").description("Look after the images that VMs are made of.");
+
+  addImageBuild(image, exit);
 
   image.command("ls")
     .description("List the images: their source, size and age, and which VMs are made of them.")

@@ -13,19 +13,29 @@ import { cacheDir } from "../paths.ts";
 export interface BaseInfo {
   version: 1;
   id: string;
-  /** What it was made from. */
-  source: "debian";
-  /** Debian's code name for the release. */
+  /** What it was made from: `debian`, an image's name, a path or a URL. */
+  source: string;
+  /** Of what was downloaded, `sha512:6ab9…`. */
+  sourceDigest?: string;
+  /** The distribution's code name for the release, such as `trixie`, or its name. */
   suite: string;
   /** Debian's name for the processor: `amd64`, `arm64`. */
   architecture: string;
-  /** SHA-256 of the recipe that made it, in hex. */
+  /** SHA-256 of all that was done to make it, in hex: the recipe and the layers. */
   recipe: string;
+  /** What was done to it in a VM, in order; absent in bases that came before there were layers. */
+  layers?: LayerRecord[];
+  /** Layers of the image that it was made from. */
+  inherited?: LayerRecord[];
+  /** The layer that failed: those after it, and itself, are missing. */
+  unfinished?: string;
   /** ISO 8601. */
   created: string;
   kernelRelease: string;
   /** The file that hypervisors boot, in the base's directory. */
   kernel: string;
+  /** The device of the root file system, where it is not the whole disk. */
+  root?: string;
   /** Size of the disk that the guest sees; most of it is a hole. */
   diskBytes: number;
   /** When it was imported, and the digest of the file that it came in. */
@@ -34,11 +44,23 @@ export interface BaseInfo {
   packages: Record<string, string>;
 }
 
+/** A layer that succeeded. */
+export interface LayerRecord {
+  name: string;
+  /** SHA-256 of its script and what that was given, in hex. */
+  digest: string;
+  seconds: number;
+  /** What it says it installed, name -> version; only for layers that say so. */
+  installed: Record<string, string>;
+  /** What it could do without, name -> why it is missing. */
+  missing: Record<string, string>;
+}
+
 /** A base that is there. */
 export interface Base {
   id: string;
   dir: string;
-  /** ext4 on the whole disk, raw. Never written to. */
+  /** Raw. Never written to. */
   disk: string;
   kernel: string;
   info: BaseInfo;
@@ -65,21 +87,36 @@ export function isPlainName(text: unknown): text is string {
  * @throws {VibeError} `IMAGE_DAMAGED` if its `image.json` is not what was written.
  */
 export async function readBase(id: string): Promise<Base | null> {
-  const dir = join(basesDir(), id);
-  const text = isBaseId(id) ? await readTextIfPresent(join(dir, "image.json")) : null;
+  return isBaseId(id) ? await readBaseIn(join(basesDir(), id), id) : null;
+}
+
+/**
+ * The base in a directory, wherever that is.
+ *
+ * @param id what it must be; its own if left out.
+ * @throws {VibeError} as {@link readBase}.
+ */
+export async function readBaseIn(dir: string, id?: string): Promise<Base | null> {
+  const text = await readTextIfPresent(join(dir, "image.json"));
   if (text === null) return null;
   const info = parseInfo(text, id);
   if (!info) throw damaged(join(dir, "image.json"));
-  return { id, dir, disk: join(dir, "disk.raw"), kernel: join(dir, info.kernel), info };
+  return { id: info.id, dir, disk: join(dir, "disk.raw"), kernel: join(dir, info.kernel), info };
 }
 
-function parseInfo(text: string, id: string): BaseInfo | null {
+function parseInfo(text: string, id: string | undefined): BaseInfo | null {
   try {
     const info = JSON.parse(text);
-    return info.version === 1 && info.id === id && isPlainName(info.kernel) ? info : null;
+    const known = info.version === 1 && isBaseId(info.id) && isPlainName(info.kernel);
+    return known && info.id === (id ?? info.id) && isRoot(info.root) ? info : null;
   } catch {
     return null;
   }
+}
+
+/** It becomes a word of the kernel's command line. */
+function isRoot(root: unknown): boolean {
+  return root === undefined || (typeof root === "string" && /^\/dev\/vda\d{0,3}$/.test(root));
 }
 
 /** The error for a file about images that is not what was written. */

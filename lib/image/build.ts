@@ -1,15 +1,12 @@
 /** Building Debian base images: one at a time for each name, and whole or not at all. */
 
 import { dirname, join } from "node:path";
-import { ExitCode, reason, VibeError } from "../errors.ts";
-import { writeFileWhole } from "../files.ts";
-import { compactTime, LogFile } from "../host/follow.ts";
+import { reason, VibeError } from "../errors.ts";
+import { LogFile } from "../host/follow.ts";
 import { prepareHost, type PrepareOptions } from "../host/prepare.ts";
-import { runAsRoot } from "../host/root_namespace.ts";
 import { FileLock } from "../lock.ts";
 import { cacheDir } from "../paths.ts";
-import { type Base, type BaseInfo, basesDir, readBase } from "./base.ts";
-import { BuildOutput } from "./build_output.ts";
+import { type Base, basesDir } from "./base.ts";
 import {
   catalogPath,
   checkImageName,
@@ -18,17 +15,11 @@ import {
   nameImage,
   unknownImage,
 } from "./catalog.ts";
-import { unpackKernel } from "./kernel.ts";
+import { debianMade, makeDebianDisk } from "./debian.ts";
+import { finishBase } from "./finish.ts";
+import { interrupted } from "./interrupted.ts";
 import { PartialBase } from "./partial.ts";
-import {
-  buildArguments,
-  type Contents,
-  debianRecipe,
-  mirrorSources,
-  type Recipe,
-  SUITE,
-  writeRecipe,
-} from "./recipe.ts";
+import { type Contents, debianRecipe } from "./recipe.ts";
 import { fileSystemError, noSpace, requireRoom } from "./room.ts";
 
 /** How an image is built. */
@@ -38,9 +29,6 @@ export interface BuildOptions extends PrepareOptions {
   /** What to install instead of the usual. */
   contents?: Contents;
 }
-
-/** What reaches programs in the build from the environment of vibe. */
-const PASSED_ON = ["PATH", "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"];
 
 /**
  * The base that a name means. {@link DEFAULT_IMAGE} is built if it is not there.
@@ -103,14 +91,13 @@ async function build(name: string, options: BuildOptions): Promise<Base> {
   await requireRoom(basesDir(), recipe.contents.roomBytes);
   using log = await LogFile.create(join(cacheDir(), "logs"), "build");
   options.progress.step(`Building the image "${name}", about a minute`);
-  const created = new Date();
-  const id = `debian-${SUITE.version}-${compactTime(created)}-${recipe.digest.slice(0, 8)}`;
-  await using partial = await PartialBase.create(id, log);
+  await using partial = await PartialBase.create(recipe.digest.slice(0, 8), log);
+  let base: Base;
   try {
-    await makeFiles(partial.dir, recipe, log, options);
-    await finish(partial.dir, recipe, id, created);
+    await makeDebianDisk(partial.dir, recipe, log, options);
+    base = await finishBase(partial.dir, `the image "${name}"`, debianMade(recipe));
     if (options.signal?.aborted) throw interrupted();
-    await partial.complete();
+    base = await partial.complete(base.id);
   } catch (error) {
     options.progress.done();
     if (error instanceof VibeError) throw error;
@@ -119,93 +106,8 @@ async function build(name: string, options: BuildOptions): Promise<Base> {
     }
     throw error;
   }
-  const base = await readBase(id);
-  if (!base) throw new Error(`Cannot find the base "${id}" that was just made`);
   await nameImage(name, base);
   const seconds = Math.round((performance.now() - started) / 1000);
   options.progress.done(`Built the image "${name}" in ${seconds} s`);
   return base;
-}
-
-/** Runs the recipe: afterwards disk, kernel and modules are in `dir`. */
-async function makeFiles(
-  dir: string,
-  recipe: Recipe,
-  log: LogFile,
-  { mirror, progress, signal }: BuildOptions,
-): Promise<void> {
-  const sources = await mirrorSources(mirror ?? Deno.env.get("VIBE_MIRROR"));
-  await writeRecipe(recipe, join(dir, "work"));
-  const env = { HOME: "/mnt/work", LC_ALL: "C", ...passedOn() };
-  const output = new BuildOutput();
-  const { success, tail } = await runAsRoot({
-    argv: ["sh", "/mnt/work/build.sh", ...buildArguments(recipe, "/mnt", sources)],
-    dir,
-    env,
-    log,
-    signal,
-    onLine: (line) => {
-      const detail = output.line(line);
-      if (detail) progress.detail(detail);
-    },
-  });
-  if (signal?.aborted) throw interrupted();
-  if (success) return;
-  if (output.noSpace) throw noSpace(basesDir(), recipe.contents.roomBytes, log.path);
-  if (output.unreachable) {
-    throw new VibeError(
-      "IMAGE_DOWNLOAD_FAILED",
-      `Cannot build the image: "${output.unreachable}" cannot be reached`,
-      {
-        hint: "Check the network, or name a Debian mirror that this machine reaches: " +
-          `VIBE_MIRROR=http://mirror/debian\nThe whole output is in "${log.path}".`,
-        cause: new Error(tail),
-      },
-    );
-  }
-  throw new VibeError("IMAGE_BUILD_FAILED", `Cannot build the image:\n${tail}`, {
-    hint: `The whole output is in "${log.path}".`,
-  });
-}
-
-function passedOn(): Record<string, string> {
-  return Object.fromEntries(
-    PASSED_ON.flatMap((name) => {
-      const value = Deno.env.get(name);
-      return value === undefined ? [] : [[name, value]];
-    }),
-  );
-}
-
-/** Adds what the recipe leaves to us, and makes sure that all of it is on the disk. */
-async function finish(dir: string, recipe: Recipe, id: string, created: Date): Promise<void> {
-  const vmlinux = await unpackKernel(await Deno.readFile(join(dir, "vmlinuz")));
-  if (vmlinux) await Deno.writeFile(join(dir, "vmlinux"), vmlinux);
-  const release = (await Deno.readTextFile(join(dir, "release"))).trim();
-  const packages = await Deno.readTextFile(join(dir, "packages.tsv"));
-  const info: BaseInfo = {
-    version: 1,
-    id,
-    source: "debian",
-    suite: SUITE.codename,
-    architecture: recipe.architecture,
-    recipe: recipe.digest,
-    created: created.toISOString(),
-    kernelRelease: release,
-    kernel: vmlinux ? "vmlinux" : "vmlinuz",
-    diskBytes: (await Deno.stat(join(dir, "disk.raw"))).size,
-    packages: Object.fromEntries(
-      packages.trim().split("\n").map((line) => line.split("\t") as [string, string]),
-    ),
-  };
-  await Deno.remove(join(dir, "work"), { recursive: true });
-  await Deno.remove(join(dir, "release"));
-  await Deno.remove(join(dir, "packages.tsv"));
-  await writeFileWhole(join(dir, "image.json"), JSON.stringify(info, null, 2) + "\n");
-}
-
-function interrupted(): VibeError {
-  return new VibeError("INTERRUPTED", "Cannot finish the image: interrupted", {
-    exitCode: ExitCode.interrupted,
-  });
 }

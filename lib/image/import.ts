@@ -5,7 +5,7 @@ import { ExitCode, printable, reason, VibeError } from "../errors.ts";
 import { writeFileWhole } from "../files.ts";
 import { compactTime, LogFile } from "../host/follow.ts";
 import { cacheDir } from "../paths.ts";
-import { type Base, type BaseInfo, basesDir, readBase } from "./base.ts";
+import { type Base, type BaseInfo, basesDir } from "./base.ts";
 import { withImageLock } from "./build.ts";
 import { type BundleHead, BundleReader, refused } from "./bundle.ts";
 import { ByteSource } from "./byte_source.ts";
@@ -88,8 +88,7 @@ async function unpack(
       const imported = { sha256: entry.sha256, at: now.toISOString() };
       const info: BaseInfo = { ...head.image, id, diskBytes: head.diskBytes, imported };
       await writeFileWhole(join(partial.dir, "image.json"), JSON.stringify(info, null, 2) + "\n");
-      await partial.complete();
-      return { base: (await readBase(id))!, sha256: entry.sha256 };
+      return { base: await partial.complete(id), sha256: entry.sha256 };
     }
     const content = await reader.content(entry.size);
     if (entry.kind === "disk") {

@@ -15,24 +15,33 @@ const FORMAT = 1;
 export interface BootFiles {
   kernel: string;
   initrd: string;
+  /** What the kernel is told about this base. */
+  args: string[];
 }
 
 /**
  * The kernel and initrd for a base. Costs about 5 ms when they are there; otherwise the agent is
  * compiled if need be. Not compressed: it is 1.3 MB, which costs less to read than to unpack.
  *
+ * @param dir where the initrd is kept.
+ *
  * @throws {VibeError} see {@link ensureAgent}.
  */
-export async function ensureBootFiles(base: Base, options: PrepareOptions): Promise<BootFiles> {
+export async function ensureBootFiles(
+  base: Base,
+  options: PrepareOptions,
+  dir = join(cacheDir(), "initrd"),
+): Promise<BootFiles> {
   const agent = await ensureAgent(options);
   // Both the agent's digest and a base's id stand for content that never changes.
-  const initrd = join(cacheDir(), "initrd", initrdName(base.id, agent.digest));
+  const initrd = join(dir, initrdName(base.id, agent.digest));
   if (!await Deno.stat(initrd).then((info) => info.isFile, () => false)) {
-    await Deno.mkdir(join(cacheDir(), "initrd"), { recursive: true });
+    await Deno.mkdir(dir, { recursive: true });
     const entries = initrdEntries(await Deno.readFile(agent.path), await readModules(base));
     await writeFileWhole(initrd, cpioArchive(entries));
   }
-  return { kernel: base.kernel, initrd };
+  const { root } = base.info;
+  return { kernel: base.kernel, initrd, args: root ? [`root=${root}`] : [] };
 }
 
 /** What the initrd for a base with an agent is called. */

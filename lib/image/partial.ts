@@ -1,10 +1,11 @@
-/** A base in the making: `bases/<id>.partial/`, which is removed unless it is completed. */
+/** A base in the making: `bases/….partial/`, which is removed unless it is completed. */
 
 import { join } from "node:path";
 import type { LogFile } from "../host/follow.ts";
 import { removeTree } from "../host/root_namespace.ts";
 import { FileLock } from "../lock.ts";
-import { basesDir } from "./base.ts";
+import { type Base, basesDir, readBase } from "./base.ts";
+import { syncPath, syncTree } from "./finish.ts";
 
 const SUFFIX = ".partial";
 
@@ -14,36 +15,39 @@ const SWEEP_LOCK = "sweep.lock";
 /** Its builder holds the lock in it; one whose lock is free was left by a builder that died. */
 export class PartialBase implements AsyncDisposable {
   readonly dir: string;
-  readonly #done: string;
   readonly #lock: FileLock;
   readonly #log: LogFile;
   #completed = false;
 
   private constructor(dir: string, lock: FileLock, log: LogFile) {
     this.dir = dir;
-    this.#done = dir.slice(0, -SUFFIX.length);
     this.#lock = lock;
     this.#log = log;
   }
 
-  /** Makes the directory for a new id, and removes those that dead builders left. */
-  static async create(id: string, log: LogFile): Promise<PartialBase> {
+  /** Makes a directory whose name begins with `prefix`, and removes those that dead builders left. */
+  static async create(prefix: string, log: LogFile): Promise<PartialBase> {
     using _sweep = await FileLock.take(join(basesDir(), SWEEP_LOCK));
     await sweep(log);
-    const dir = join(basesDir(), id + SUFFIX);
-    await Deno.mkdir(dir);
+    const dir = await Deno.makeTempDir({
+      dir: basesDir(),
+      prefix: `${prefix}-`,
+      suffix: SUFFIX,
+    });
     // Programs in the build that gave up root's rights work in it, too.
     await Deno.chmod(dir, 0o755);
     return new PartialBase(dir, await FileLock.take(join(dir, "lock")), log);
   }
 
-  /** Syncs all that is in the directory and gives it its final name. */
-  async complete(): Promise<void> {
+  /** Syncs all that is in the directory and makes it the base of an id. */
+  async complete(id: string): Promise<Base> {
     await syncTree(this.dir);
-    await Deno.rename(this.dir, this.#done);
+    const done = join(basesDir(), id);
+    await Deno.rename(this.dir, done);
     this.#completed = true;
-    await Deno.remove(join(this.#done, "lock"));
-    await sync(basesDir());
+    await Deno.remove(join(done, "lock"));
+    await syncPath(basesDir());
+    return (await readBase(id))!;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -74,17 +78,4 @@ export async function sweepPartial(dir: string, log: LogFile): Promise<void> {
   if (!lock) return;
   log.write(`removing ${dir}, which its builder left unfinished\n`);
   await removeTree(dir, { log });
-}
-
-async function syncTree(dir: string): Promise<void> {
-  for await (const { name, isDirectory } of Deno.readDir(dir)) {
-    if (isDirectory) await syncTree(join(dir, name));
-    else await sync(join(dir, name));
-  }
-  await sync(dir);
-}
-
-async function sync(path: string): Promise<void> {
-  using file = await Deno.open(path, { read: true });
-  await file.sync();
 }

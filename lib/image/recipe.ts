@@ -12,7 +12,8 @@ export const SUITE = { codename: "trixie", version: "13" };
 const RECIPE_FILES = ["build.sh", "hooks/setup.sh", "hooks/essential.sh", "hooks/customize.sh"];
 
 /** Size of the disk that the guest sees. It is sparse: a fresh image takes 0.8 GB. */
-const DISK_MIB = 20 * 1024;
+export const DISK_BYTES = 20 * 2 ** 30;
+const DISK_MIB = DISK_BYTES / 2 ** 20;
 
 /** What is installed. Tests make do with less than the real image. */
 export interface Contents {
@@ -34,8 +35,11 @@ export interface Recipe {
   files: [name: string, content: Uint8Array<ArrayBuffer>][];
 }
 
-/** The recipe for this host's processor; with other `contents` if given. */
-export async function debianRecipe(contents?: Contents): Promise<Recipe> {
+/** The recipe for this host's processor; with other `contents` if given, and some more packages. */
+export async function debianRecipe(
+  contents?: Contents,
+  morePackages: string[] = [],
+): Promise<Recipe> {
   const files = await Promise.all(
     RECIPE_FILES.map(async (name): Promise<Recipe["files"][0]> => [
       name,
@@ -45,6 +49,7 @@ export async function debianRecipe(contents?: Contents): Promise<Recipe> {
   // Measured: 1.6 GB, when both the directory and the disk made of it are there.
   contents ??= { variant: "minbase", packages: await readPackages(), roomBytes: 2e9 };
   const architecture = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
+  contents = { ...contents, packages: [...contents.packages, ...morePackages] };
   const { variant, packages } = contents;
   const rest = JSON.stringify([SUITE, DISK_MIB, architecture, variant, packages]);
   const digest = await digestOf([...files, ["rest", new TextEncoder().encode(rest)]]);

@@ -5,7 +5,7 @@ import { ExitCode, VibeError } from "../errors.ts";
 import { writeFileWhole } from "../files.ts";
 import { compactTime, LogFile } from "../host/follow.ts";
 import { cacheDir } from "../paths.ts";
-import { type Base, type BaseInfo, basesDir, readBase } from "./base.ts";
+import { type Base, type BaseInfo, basesDir } from "./base.ts";
 import { withImageLock } from "./build.ts";
 import { findImage, nameImage, unknownImage } from "./catalog.ts";
 import { cloneDisk } from "./clone.ts";
@@ -59,8 +59,7 @@ async function copyBase(base: Base, diskBytes: number): Promise<Base> {
   await Deno.truncate(disk, diskBytes);
   const info: BaseInfo = { ...base.info, id, diskBytes };
   await writeFileWhole(join(partial.dir, "image.json"), JSON.stringify(info, null, 2) + "\n");
-  await partial.complete();
-  return (await readBase(id))!;
+  return await partial.complete(id);
 }
 
 /** All but the disk and what says which base it is. */

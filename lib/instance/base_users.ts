@@ -58,6 +58,15 @@ async function linkLock(lock: string, link: string): Promise<void> {
   await Deno.link(lock, link).catch(() => {});
 }
 
+/** Takes the note away, once the VM's disk is gone. */
+export async function forgetUser(base: string, id: string): Promise<void> {
+  for (const path of [notePath(base, id), lockLink(base, id)]) {
+    await Deno.remove(path).catch(() => {});
+  }
+  // Fails if there are others, as it should.
+  await Deno.remove(usersDir(base)).catch(() => {});
+}
+
 /** The VMs that need a base, by title. */
 export async function baseUsers(base: string): Promise<BaseUsers> {
   const found = new Map<string, BaseUser>();
@@ -117,10 +126,7 @@ export async function forgetGone(): Promise<void> {
     using _lock = await lockBases();
     const isThere = await Deno.lstat(join(basesDir(), base)).then(() => true, () => false);
     const ids = isThere ? (await baseUsers(base)).stale : await notedUsers(base);
-    for (const path of ids.flatMap((id) => [notePath(base, id), lockLink(base, id)])) {
-      await Deno.remove(path).catch(() => {});
-    }
-    // Fails if there are others, as it should.
+    for (const id of ids) await forgetUser(base, id);
     await Deno.remove(usersDir(base)).catch(() => {});
   }
 }

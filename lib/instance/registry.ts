@@ -66,7 +66,7 @@ export function parseInstance(text: string | null, name: string): Instance | nul
   try {
     const { kind, title, id, dir } = JSON.parse(text ?? "");
     const texts = [title, id, dir].every((value) => typeof value === "string");
-    if (!texts || !["project", "named", "disk"].includes(kind) || name !== `${id}.json`) {
+    if (!texts || !["project", "named", "disk", "work"].includes(kind) || name !== `${id}.json`) {
       return null;
     }
     return { kind, title, id, dir };

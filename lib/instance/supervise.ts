@@ -43,7 +43,9 @@ async function superviseVm(plan: VmPlan, starterLeft: Promise<void>): Promise<vo
   const driver = await chooseDriver();
   const disk = await prepareDisk(plan, driver.name, log.write);
   // Only lists of VMs need it.
-  await register(plan.instance).catch((error) => log.write(`cannot register: ${reason(error)}`));
+  if (plan.instance.kind !== "work") {
+    await register(plan.instance).catch((error) => log.write(`cannot register: ${reason(error)}`));
+  }
   const runtime = vmRuntime(plan.instance);
   await makeRuntime(runtime);
   try {

@@ -2,6 +2,7 @@
 
 import { terminalAsk } from "../host/ask.ts";
 import { requireBridge } from "../host/bridge.ts";
+import { abortOnInterrupt } from "../host/interrupt.ts";
 import { prepareHost, type PrepareOptions } from "../host/prepare.ts";
 import { ExitCode, VibeError } from "../errors.ts";
 import { type Base, readBase } from "../image/base.ts";
@@ -94,7 +95,7 @@ async function planImage(
     diskBytes,
     reset: options.reset ? crypto.randomUUID() : null,
     // The disk is ours, and may have grown.
-    boot: { kind: "kernel", ...boot, args: ["vibe.grow"] },
+    boot: { kind: "kernel", ...boot, args: [...boot.args, "vibe.grow"] },
     login: "agent",
   };
 }
@@ -130,15 +131,4 @@ function grownSize(present: number | null, base: Base, asked: number | undefined
       `and --disk asks for ${asked}`,
     { hint: "A disk only grows. Leave --disk out, or ask for more.", exitCode: ExitCode.usage },
   );
-}
-
-/** Ctrl-C ends what is under way in an orderly manner, so that it leaves nothing half done. */
-function abortOnInterrupt(): { signal: AbortSignal } & Disposable {
-  const controller = new AbortController();
-  const abort = () => controller.abort();
-  Deno.addSignalListener("SIGINT", abort);
-  return {
-    signal: controller.signal,
-    [Symbol.dispose]: () => Deno.removeSignalListener("SIGINT", abort),
-  };
 }

@@ -42,7 +42,7 @@ export async function planDiskImage(
     const base = await baseOfDisk(content.uuid);
     if (!base) throw noKernel(path);
     const files = await ensureBootFiles(base, prepare);
-    return { ...rest, diskBytes, login: "agent", boot: { kind: "kernel", ...files, args: [] } };
+    return { ...rest, diskBytes, login: "agent", boot: { kind: "kernel", ...files } };
   }
   const boot = await firmware(path, content, instancePaths(instance).efiVariables, prepare);
   return { ...rest, diskBytes, login: "console", boot };

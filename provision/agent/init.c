@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -188,6 +190,27 @@ static void prepare_root(void)
 	}
 }
 
+/*
+ * The host brings the kernel, and the guest may remove the package that brought its modules, or get
+ * newer ones in its place. Those of this kernel are kept a second time, as links to the same files.
+ */
+static void restore_modules(void)
+{
+	char own[PATH_MAX], kept[PATH_MAX], dependencies[PATH_MAX];
+	struct utsname machine;
+
+	if (uname(&machine) < 0)
+		return;
+	snprintf(own, sizeof own, "/lib/modules/%s", machine.release);
+	snprintf(kept, sizeof kept, "/usr/lib/vibe/modules/%s", machine.release);
+	snprintf(dependencies, sizeof dependencies, "/lib/modules/%s/modules.dep", machine.release);
+	if (access(dependencies, F_OK) == 0 || access(kept, F_OK) < 0)
+		return;
+	if ((mkdir(own, 0755) < 0 && errno != EEXIST) ||
+	    mount(kept, own, NULL, MS_BIND, NULL) < 0)
+		report("cannot restore %s: %m", own);
+}
+
 static _Noreturn void become_agent(void)
 {
 	char *arguments[] = { "vibe-agent", "--port", NULL };
@@ -230,6 +253,7 @@ int init_main(char **argv)
 		grow_file_system(boot.root, NEW_ROOT);
 	switch_root();
 	prepare_root();
+	restore_modules();
 	network_up(boot.network);
 	agent = fork();
 	if (agent == 0)

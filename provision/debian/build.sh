@@ -1,13 +1,12 @@
 #!/bin/sh
 # Makes the files of a Debian base image. Runs as root, or as root of a user namespace with a whole
-# range of user ids; needs mmdebstrap, mke2fs and xz.
+# range of user ids; needs mmdebstrap and mke2fs.
 #
 #     build.sh OUT SUITE VARIANT PACKAGES DISK_MIB [MIRROR...]
 #
-# PACKAGES is separated by commas. In OUT appear disk.raw (ext4 on the whole disk, sparse), vmlinuz,
-# modules/ (what the root file system and the network need, and the order to load them), release
-# (the kernel's) and packages.tsv. OUT/work is scratch space. hooks/ is beside this file, and so is
-# host-apt.conf, apt settings for the time of the build.
+# PACKAGES is separated by commas. In OUT appears disk.raw: ext4 on the whole disk, sparse. OUT/work
+# is scratch space. hooks/ is beside this file, and so is host-apt.conf, apt settings for the time of
+# the build.
 set -eu
 umask 022
 recipe=$(cd "$(dirname "$0")" && pwd)
@@ -22,25 +21,6 @@ mmdebstrap --mode=root --format=directory --variant="$variant" --include="$packa
 # processor is emulated.
 chroot "$root" apt-cache gencaches
 rm -f "$root/var/cache/apt/pkgcache.bin"
-
-echo 'vibe: kernel'
-kernel=$(echo "$root"/boot/vmlinuz-*)
-release=${kernel##*/vmlinuz-}
-cp "$kernel" "$out/vmlinuz"
-echo "$release" >"$out/release"
-mkdir "$out/modules"
-# modules.dep says "module: needs needs-of-needs": to load, read it backwards.
-for module in virtio_blk virtio_net; do
-  grep "/$module\.ko" "$root/lib/modules/$release/modules.dep" | tr -d : | tr ' ' '\n' | tac
-done | awk '!seen[$0]++' | while read -r path; do
-  name=$(basename "${path%.ko*}").ko
-  case $path in
-    *.xz) xz -dc "$root/lib/modules/$release/$path" ;;
-    *) cat "$root/lib/modules/$release/$path" ;;
-  esac >"$out/modules/$name"
-  echo "$name" >>"$out/modules/order"
-done
-dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${Package}\t${Version}\n' >"$out/packages.tsv"
 
 echo 'vibe: disk'
 truncate -s "${disk_mib}M" "$out/disk.raw"

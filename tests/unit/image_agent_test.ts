@@ -86,9 +86,11 @@ Deno.test("the initrd holds the agent and the modules in their order", () =>
     await Deno.writeTextFile(`${dir}/modules/order`, "b.ko\na.ko\n");
     await Deno.writeTextFile(`${dir}/modules/a.ko`, "module a");
     await Deno.writeTextFile(`${dir}/modules/b.ko`, "module b");
-    const base = { id: "one", dir, kernel: `${dir}/vmlinux` } as Base;
+    const info = { root: "/dev/vda1" };
+    const base = { id: "one", dir, kernel: `${dir}/vmlinux`, info } as Base;
     const boot = await ensureBootFiles(base, options);
     strictEqual(boot.kernel, base.kernel);
+    deepStrictEqual(boot.args, ["root=/dev/vda1"]);
     const archive = await Deno.readTextFile(boot.initrd);
     match(
       archive,

@@ -57,7 +57,7 @@ Deno.test("the devices are the ones that are needed", () => {
 
 Deno.test("accelerator and architecture choose CPU and machine", () => {
   const cases: [QemuHost, string, string, string][] = [
-    [TCG, "tcg,thread=single", "max,-cx16", "q35"],
+    [TCG, "tcg,thread=single", "max", "q35"],
     [{ arch: "x86_64", accelerator: "kvm" }, "kvm", "host", "q35"],
     [{ arch: "aarch64", accelerator: "tcg" }, "tcg,thread=single", "max", "virt"],
     [{ arch: "aarch64", accelerator: "kvm" }, "kvm", "host", "virt"],

@@ -14,6 +14,11 @@ for meta in $(chroot "$root" dpkg-query -W -f '${Package}\n' 'linux-image-cloud-
   chroot "$root" dpkg --remove "$meta"
 done
 
+# Its modules must outlive their package: whatever the guest installs or removes, the host boots this
+# kernel. Links take no space; the agent puts them in place if they are missed.
+mkdir -p "$root/usr/lib/vibe"
+cp -al "$root/usr/lib/modules" "$root/usr/lib/vibe/modules"
+
 echo vibe >"$root/etc/hostname"
 cat >"$root/etc/hosts" <<'END'
 127.0.0.1 localhost

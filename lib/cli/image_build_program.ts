@@ -1,0 +1,66 @@
+/** `vibe image build` as it is typed. */
+
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { mergedOptions } from "./options.ts";
+
+/** The options of `vibe image build`, as they were given. */
+export interface ImageBuildOptions {
+  base?: string;
+  layers?: string;
+  agents?: string;
+  packages?: string;
+  script?: string[];
+  resume?: boolean;
+  mirror?: string;
+  builder: "auto" | "host" | "vm";
+  /** Minutes. */
+  layerTimeout: number;
+  /** False with `--no-host-settings`. */
+  hostSettings: boolean;
+  json?: boolean;
+  yes?: boolean;
+  quiet?: boolean;
+  verbose?: boolean;
+}
+
+/** Adds the command to the group `image`. Its action reports the exit code to `exit`. */
+export function addImageBuild(image: Command, exit: (code: number) => void): void {
+  image.command("build")
+    .description("Build an image, and let a name mean it. VMs stay on what they were made from.")
+    .argument("[name]", "which image", "default")
+    .option("--base <base>", "debian (default), nocloud, an image's name, a file, or URL#sha512=…")
+    .option("--layers <names>", "of base,tools,agents,user (default: all); or none")
+    .option("--agents <names>", "which agents the layer agents installs (default: all)")
+    .option("--packages <names>", "Debian packages to add, separated by commas")
+    .option(
+      "--script <file>",
+      "run it in the guest, as root, after all layers; repeatable",
+      (path: string, earlier: string[] | undefined) => [...earlier ?? [], path],
+    )
+    .option("--resume", "go on with a build that failed or was interrupted")
+    .option("--mirror <url>", "the Debian mirror to build from")
+    .addOption(
+      new Option("--builder <where>", "where debian is put together: on this host or in a VM")
+        .choices(["auto", "host", "vm"]).default("auto"),
+    )
+    .addOption(
+      new Option("--layer-timeout <minutes>", "how long a layer may take")
+        .argParser(parseMinutes).default(60),
+    )
+    .option("--no-host-settings", "do not lend the guest this host's proxies and certificates")
+    .option("--json", "print what was built as JSON")
+    .option("-y, --yes", "install what is missing on this host without asking")
+    .option("--quiet", "say nothing but errors")
+    .option("--verbose", "say more, and show where errors come from")
+    .action(async (name: string, own: ImageBuildOptions, command: Command) => {
+      const { imageBuild } = await import("./image_build_command.ts");
+      const { yes, quiet, verbose, json } = mergedOptions(command);
+      exit(await imageBuild(name, { ...own, yes, quiet, verbose, json }));
+    });
+}
+
+function parseMinutes(text: string): number {
+  const minutes = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && minutes > 0 && minutes <= 10_000) return minutes;
+  throw new InvalidArgumentError("It must be minutes, like 60.");
+}
