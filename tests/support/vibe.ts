@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from "node:url";
 import { debianRecipe } from "../../lib/image/recipe.ts";
+import { driverEnv } from "./driver.ts";
 
 /** The program under test. */
 export const MAIN = fileURLToPath(import.meta.resolve("../../main.ts"));
@@ -35,7 +36,7 @@ export class Project implements AsyncDisposable {
   readonly env: Record<string, string>;
   readonly #root: string;
 
-  private constructor(root: string, dir: string) {
+  private constructor(root: string, dir: string, env: Record<string, string>) {
     this.#root = root;
     this.dir = dir;
     this.env = {
@@ -45,6 +46,7 @@ export class Project implements AsyncDisposable {
       // Whoever runs the tests may have settings of their own.
       XDG_CONFIG_HOME: `${root}/config`,
       NO_COLOR: "1",
+      ...env,
     };
   }
 
@@ -52,7 +54,7 @@ export class Project implements AsyncDisposable {
   static async create(name = "project"): Promise<Project> {
     const root = await Deno.makeTempDir({ prefix: "vibe-test-" });
     await Deno.mkdir(`${root}/${name}`);
-    return new Project(root, await Deno.realPath(`${root}/${name}`));
+    return new Project(root, await Deno.realPath(`${root}/${name}`), await driverEnv());
   }
 
   path(name: string): string {

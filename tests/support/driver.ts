@@ -1,0 +1,42 @@
+/**
+ * Which hypervisor the VM tests run over. `VIBE_TEST_DRIVER=vz` has the whole suite run on the Mac's
+ * driver, which here drives a double of Apple's framework; the assertions are the same.
+ */
+
+import { fileURLToPath } from "node:url";
+import { build, buildDylib } from "../mac/build.ts";
+
+/** A driver by its name in the plan. */
+export type DriverName = "qemu" | "vz";
+
+/** The driver under test. */
+export const DRIVER: DriverName = chosenDriver(Deno.env.get("VIBE_TEST_DRIVER") ?? "qemu");
+
+function chosenDriver(name: string): DriverName {
+  if (name === "qemu" || name === "vz") return name;
+  throw new Error(`VIBE_TEST_DRIVER is "${name}", neither "qemu" nor "vz"`);
+}
+
+/** The disk of a VM, in its `.vibe/`. */
+export const DISK = { qemu: "disk.qcow2", vz: "disk.raw" }[DRIVER];
+
+const GUEST = fileURLToPath(new URL("../mac/double/guest.ts", import.meta.url));
+
+/**
+ * What makes the real command and its supervisor run on the double, whose guests QEMU runs.
+ *
+ * @param bytes the bridge as compiled for Linux, or the very x86_64 code that ships.
+ */
+export async function onTheDouble(bytes: "elf" | "macho" = "elf"): Promise<Record<string, string>> {
+  return {
+    VIBE_DRIVER: "vz",
+    VIBE_VZ_LIBRARY: await build(bytes),
+    VIBE_DOUBLE_GUEST: `exec '${Deno.execPath()}' run -A '${GUEST}'`,
+    ...bytes === "macho" ? { VIBE_MACHO: await buildDylib() } : {},
+  };
+}
+
+/** The environment of every vibe that is tested. */
+export async function driverEnv(): Promise<Record<string, string>> {
+  return DRIVER === "vz" ? await onTheDouble() : {};
+}
