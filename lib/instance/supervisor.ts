@@ -59,6 +59,8 @@ export class Supervisor {
   readonly #since = new Date().toISOString();
   readonly #forced = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<End>();
+  /** Resolves when the first command is attached, or none will be. */
+  readonly #firstCame = Promise.withResolvers<void>();
   /** Notes that nobody was there for. */
   readonly #unsaid: string[] = [];
   #state: VmState = "booting";
@@ -90,6 +92,8 @@ export class Supervisor {
     const git = this.#watchGit();
     this.#boot().catch((error) => this.#fail(error));
     const end = await this.#end.promise;
+    // What fails at once is told to the command that is on its way here.
+    if (end.why === "failed") await this.#firstCame.promise;
     this.#lifetime.end();
     this.#setState("stopping");
     // From here on a new command does not find a socket, and waits for the lock instead.
@@ -112,6 +116,7 @@ export class Supervisor {
 
   /** The command that started us is attached by now, or it has died. */
   starterLeft(): void {
+    this.#firstCame.resolve();
     this.#lifetime.settle();
   }
 

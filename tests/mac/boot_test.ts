@@ -4,39 +4,20 @@
  * Debian, its agent.
  */
 
-import { match, strictEqual } from "node:assert/strict";
-import { fileURLToPath } from "node:url";
+import { match, ok, strictEqual } from "node:assert/strict";
+import { onTheDouble } from "../support/driver.ts";
 import { TestTerminal } from "../support/terminal.ts";
 import { Project, vibeCommand } from "../support/vibe.ts";
-import { build, buildDylib } from "./build.ts";
-
-const GUEST = fileURLToPath(new URL("double/guest.ts", import.meta.url));
-
-/** What makes the real command and its supervisor run on the double. */
-function onTheDouble(library: string): Record<string, string> {
-  return {
-    VIBE_DRIVER: "vz",
-    VIBE_VZ_LIBRARY: library,
-    VIBE_DOUBLE_GUEST: `exec '${Deno.execPath()}' run -A '${GUEST}'`,
-  };
-}
 
 const BUILDS = [
-  { name: "ELF build", env: async () => onTheDouble(await build("elf")) },
-  {
-    name: "x86_64 bytes that ship",
-    env: async () => ({
-      ...onTheDouble(await build("macho")),
-      VIBE_MACHO: await buildDylib(),
-    }),
-  },
-];
+  { name: "ELF build", bytes: "elf" },
+  { name: "x86_64 bytes that ship", bytes: "macho" },
+] as const;
 
-for (const { name, env } of BUILDS) {
+for (const { name, bytes } of BUILDS) {
   Deno.test(`a Debian guest through the bridge: ${name}`, async (t) => {
-    await using project = await Project.create();
+    await using project = await Project.create("project", await onTheDouble(bytes));
     await project.write("from-host", "hello\n");
-    Object.assign(project.env, await env());
     await using _hold = await project.hold();
 
     await t.step("vibe run -- uname -a", async () => {
@@ -44,7 +25,7 @@ for (const { name, env } of BUILDS) {
       strictEqual(stderr, "");
       match(stdout, /^Linux vibe .*GNU\/Linux\n$/);
       strictEqual(code, 0);
-      match(await project.read(".vibe/supervisor.log"), / started: vz, /);
+      match(await Deno.readTextFile(project.state("supervisor.log")), / started: vz, /);
     });
 
     await t.step("the machine is the one that was configured", async () => {
@@ -52,7 +33,7 @@ for (const { name, env } of BUILDS) {
         "nproc; cat /sys/class/net/eth0/address /proc/cmdline; cat /sys/class/virtio-ports/*/name",
       );
       const [cpus, mac, words, port] = stdout.split("\n");
-      const identity = JSON.parse(await project.read(".vibe/disk.raw.machine.json"));
+      const identity = JSON.parse(await Deno.readTextFile(project.state("disk.raw.machine.json")));
       strictEqual(cpus, "2");
       strictEqual(mac, identity.mac);
       match(words, /^console=hvc0 root=\/dev\/vda rw quiet panic=-1 cryptomgr\.notests$/);
@@ -65,6 +46,16 @@ for (const { name, env } of BUILDS) {
       strictEqual(await project.read("from-guest"), "hi\n");
     });
 
+    await t.step("nothing of the VM's own is where the guest could reach it", async () => {
+      const { stdout } = await project.sh(
+        "mkdir /all && mount -t virtiofs shared /all && cd /all && find . | sort",
+      );
+      strictEqual(stdout, ".\n./project\n./project/from-guest\n./project/from-host\n");
+      for (const name of ["disk.raw", "disk.raw.machine.json", "instance.json", "lock"]) {
+        ok((await Deno.stat(project.state(name))).isFile, name);
+      }
+    });
+
     await t.step("an interactive shell", async () => {
       using terminal = new TestTerminal(vibeCommand(), { cwd: project.dir, env: project.env });
       await terminal.waitFor(/root@vibe:~\/project#\s*$/);
@@ -74,9 +65,9 @@ for (const { name, env } of BUILDS) {
     });
 
     await t.step("the network comes by DHCP", async () => {
-      const script = "for i in $(seq 300); do ip -o route show default | grep -q via && break; " +
-        "sleep 0.1; done; ip -o route show default";
-      match((await project.sh(script)).stdout, /^default via 10\.0\.2\.2 dev eth0 /);
+      await project.online();
+      const { stdout } = await project.sh("ip -o route show default");
+      match(stdout, /^default via 10\.0\.2\.2 dev eth0 /);
     });
   });
 }

@@ -17,7 +17,16 @@ function chosenDriver(name: string): DriverName {
   throw new Error(`VIBE_TEST_DRIVER is "${name}", neither "qemu" nor "vz"`);
 }
 
-/** The disk of a VM, in its `.vibe/`. */
+/**
+ * What a test or a step begins with that cannot hold on the other driver: there it is ignored, and
+ * its name says why.
+ */
+export function onlyOn(driver: DriverName, why: string, name: string) {
+  const ignore = driver !== DRIVER;
+  return { name: ignore ? `${name} (only on ${driver}: ${why})` : name, ignore };
+}
+
+/** The name of a VM's disk among its state. */
 export const DISK = { qemu: "disk.qcow2", vz: "disk.raw" }[DRIVER];
 
 const GUEST = fileURLToPath(new URL("../mac/double/guest.ts", import.meta.url));

@@ -4,7 +4,7 @@ import type { Project } from "./vibe.ts";
 
 /** Supervisors name no project on their command line; the lock file tells whose they are. */
 export async function supervisorsOf(project: Project): Promise<{ pid: number; command: string }[]> {
-  const lock = await Deno.stat(project.path(".vibe/lock"));
+  const lock = await Deno.stat(project.state("lock"));
   const found = [];
   for (const process of await project.processes("__supervise")) {
     for await (const fd of Deno.readDir(`/proc/${process.pid}/fd`)) {

@@ -1,7 +1,9 @@
 /** The real program, in a project of its own. */
 
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { debianRecipe } from "../../lib/image/recipe.ts";
+import { projectInstance } from "../../lib/paths.ts";
 import { driverEnv } from "./driver.ts";
 
 /** The program under test. */
@@ -19,6 +21,12 @@ export interface VibeOutput {
   bytes: Uint8Array;
 }
 
+const UNTIL_ONLINE = `for i in $(seq 1200); do
+  ip -o route show default | grep -q via && grep -q ^nameserver /etc/resolv.conf &&
+    echo online && exit
+  sleep 0.1
+done`;
+
 /** How {@link Project.vibe} runs it. */
 export interface VibeOptions {
   stdin?: string | Uint8Array<ArrayBuffer>;
@@ -35,10 +43,12 @@ export class Project implements AsyncDisposable {
   readonly dir: string;
   readonly env: Record<string, string>;
   readonly #root: string;
+  readonly #state: string;
 
-  private constructor(root: string, dir: string, env: Record<string, string>) {
+  private constructor(root: string, dir: string, id: string, env: Record<string, string>) {
     this.#root = root;
     this.dir = dir;
+    this.#state = env.VIBE_DRIVER === "vz" ? `${root}/data/projects/${id}` : `${dir}/.vibe`;
     this.env = {
       VIBE_CACHE: TEST_CACHE,
       VIBE_RUNTIME: `${root}/r`,
@@ -50,15 +60,25 @@ export class Project implements AsyncDisposable {
     };
   }
 
-  /** `name`: of the directory, and so of the share in the guest. */
-  static async create(name = "project"): Promise<Project> {
+  /**
+   * @param name of the directory, and so of the share in the guest.
+   * @param env chooses the driver; that of the test run unless given.
+   */
+  static async create(name = "project", env?: Record<string, string>): Promise<Project> {
     const root = await Deno.makeTempDir({ prefix: "vibe-test-" });
     await Deno.mkdir(`${root}/${name}`);
-    return new Project(root, await Deno.realPath(`${root}/${name}`), await driverEnv());
+    const dir = await Deno.realPath(`${root}/${name}`);
+    const { id } = await projectInstance(dir);
+    return new Project(root, dir, id, env ?? await driverEnv());
   }
 
   path(name: string): string {
     return `${this.dir}/${name}`;
+  }
+
+  /** A file of the VM's state, which is in `.vibe/` or, on a Mac's driver, outside of the project. */
+  state(name = ""): string {
+    return join(this.#state, name);
   }
 
   async write(name: string, text: string): Promise<void> {
@@ -123,9 +143,19 @@ export class Project implements AsyncDisposable {
     };
   }
 
+  /**
+   * Waits until the guest has its network. QEMU's has it at once; on a Mac addresses come by DHCP, up
+   * to half a minute later in software emulation.
+   */
+  async online(): Promise<void> {
+    if (this.env.VIBE_DRIVER !== "vz") return;
+    const { stdout } = await this.sh(UNTIL_ONLINE);
+    if (stdout !== "online\n") throw new Error("the guest got no network within two minutes");
+  }
+
   /** Resolves when no supervisor holds the VM any more. */
   async stopped(): Promise<void> {
-    using lock = await Deno.open(this.path(".vibe/lock"), {
+    using lock = await Deno.open(this.state("lock"), {
       read: true,
       write: true,
       create: true,
@@ -146,7 +176,7 @@ export class Project implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const state = await Deno.stat(this.path(".vibe")).catch(() => null);
+    const state = await Deno.stat(this.state()).catch(() => null);
     if (state?.isDirectory) await this.stopped();
     await Deno.remove(this.#root, { recursive: true });
   }

@@ -3,11 +3,21 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { dirname } from "node:path";
 import { run } from "../../lib/process.ts";
+import { onlyOn } from "../support/driver.ts";
 import { MAIN, TEST_CACHE } from "../support/vibe.ts";
 
 const USER = "vibe-tester";
 
-Deno.test("an ordinary user starts a VM, and their files stay theirs", async (t) => {
+Deno.test({
+  ...onlyOn(
+    "qemu",
+    "the framework takes every user alike",
+    "an ordinary user starts a VM, and their files stay theirs",
+  ),
+  fn: ordinaryUser,
+});
+
+async function ordinaryUser(t: Deno.TestContext): Promise<void> {
   // Only root can become somebody else; an ordinary user's whole run of these tests is that test.
   if (Deno.uid() !== 0) {
     console.log("run by an ordinary user: every other VM test shows the same");
@@ -74,7 +84,7 @@ Deno.test("an ordinary user starts a VM, and their files stay theirs", async (t)
     await Deno.remove(root, { recursive: true });
     await run(["userdel", "--remove", USER]);
   }
-});
+}
 
 /** Waits for the end of the VM that holds a lock, if there is one. */
 async function stopped(path: string): Promise<void> {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #import "double.h"
@@ -34,6 +35,9 @@ pid_t guest_start(VZVirtualMachineConfiguration *configuration) {
   pid_t child = fork();
   if (child == 0) {
     setpgid(0, 0);
+    // The framework's guests end with the process that has them, too, however that ends. The parent
+    // is the thread of the machine's queue, which lives as long as the machine.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

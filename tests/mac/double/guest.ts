@@ -87,6 +87,8 @@ const failed = child.status.then(() => {
   throw new Error("QEMU ended at once");
 });
 failed.catch(() => {});
+// The framework's file server is a part of the machine: they end together.
+shares?.exited.then(() => child.kill("SIGKILL")).catch(() => {});
 let poweroff = false;
 const { qmp: control } = await Qmp.handshake(
   await Promise.race([listener.accept(), failed]),
