@@ -50,8 +50,10 @@
  *    13 UMOUNT   >   opens a stream. String: absolute guest path. EXIT as for MOUNT.
  *    14 POWEROFF >   opens a stream. u8 flags (1: do not wait for services). The machine goes
  *                    off; EXIT comes only if that failed.
- *    15 CLOCK    >   opens a stream. i64 seconds, u32 nanoseconds since 1970: sets the guest's
- *                    clock. EXIT as for MOUNT.
+ *    15 CLOCK    >   opens a stream. i64 seconds, u32 nanoseconds since 1970, u8 flags (1 back). The
+ *                    guest's clock is set if it is behind that by more than 100 ms, and with
+ *                    "back" if it is ahead. EXIT as for MOUNT, or with value 1: it is ahead by more
+ *                    than 500 ms and was left so, for the frame may have been late.
  *    16 TERMINATE >  u32 milliseconds: SIGTERM and SIGCONT to the program, and SIGKILL that much
  *                    later. With a cgroup, to all in it; EXIT follows when all are gone. If HANGUP
  *                    and TERMINATE both come, so does the earlier SIGKILL.

@@ -243,9 +243,13 @@ export function encodePoweroff(force: boolean): Uint8Array {
   return new Uint8Array([force ? 1 : 0]);
 }
 
-/** CLOCK: milliseconds since 1970, as `Date.now()` gives them. */
-export function encodeClock(milliseconds: number): Uint8Array {
-  const payload = new Uint8Array(12);
+/** The status of CLOCK's EXIT when the guest's clock is ahead. */
+export const CLOCK_AHEAD = 1;
+
+/** CLOCK: milliseconds since 1970, as `Date.now()` gives them. `back`: a clock ahead is set, too. */
+export function encodeClock(milliseconds: number, back: boolean): Uint8Array {
+  const payload = new Uint8Array(13);
+  payload[12] = back ? 1 : 0;
   view(payload).setBigInt64(0, BigInt(Math.floor(milliseconds / 1000)), true);
   view(payload).setUint32(8, (milliseconds % 1000) * 1e6, true);
   return payload;

@@ -126,6 +126,8 @@ export interface Vm extends AsyncDisposable {
   readonly exited: Promise<VmExit>;
   /** Free of secrets, for logs and `--verbose`: how the VM runs ("qemu 7.2.22, tcg"). */
   readonly description: string;
+  /** Called when the virtual CPUs run again after a pause, whoever made it. */
+  onResume: () => void;
   /** Presses the power button. */
   requestStop(): Promise<void>;
   /** Stops the virtual CPUs, as a host that goes to sleep does. */

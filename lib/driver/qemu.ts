@@ -155,6 +155,7 @@ class QemuVm implements Vm {
   readonly console: ByteStream;
   readonly exited: Promise<VmExit>;
   description = "qemu";
+  onResume = () => {};
 
   readonly #process: QemuProcess;
   readonly #shares: ShareServer | null;
@@ -224,6 +225,7 @@ class QemuVm implements Vm {
 
   #onEvent(event: QmpEvent): void {
     if (event.event === "SHUTDOWN") this.#shutdownReason = String(event.data?.reason);
+    if (event.event === "RESUME") this.onResume();
   }
 
   /** Without its file server the guest would hang at the next access: better a clear end. */

@@ -175,6 +175,7 @@ class IdentityFile {
 
 class VzVm implements Vm {
   readonly exited: Promise<VmExit>;
+  onResume = () => {};
   readonly #machine: VzMachine;
   readonly #killed = Promise.withResolvers<VmExit>();
   #paused = false;
@@ -201,6 +202,7 @@ class VzVm implements Vm {
   async resume(): Promise<void> {
     await this.#control("resume", () => this.#machine.resume());
     this.#paused = false;
+    this.onResume();
   }
 
   /** Nothing but {@link pause} stops its CPUs. */

@@ -3,7 +3,6 @@
 import { FrameConnection } from "../agent/connection.ts";
 import { FrameType, PROTOCOL_VERSION, ProtocolError } from "../agent/frame.ts";
 import {
-  encodeClock,
   encodeHello,
   encodeMount,
   encodePoweroff,
@@ -15,6 +14,7 @@ import type { PlannedMount } from "../plan/plan.ts";
 import { agentError } from "./boot_failure.ts";
 import type { SessionInfo } from "./control.ts";
 import type { Guest, GuestClient } from "./guest.ts";
+import { GuestClock } from "./guest_clock.ts";
 import { waitForGuestWork } from "./guest_work.ts";
 import { checkHello, Hub } from "./hub.ts";
 
@@ -23,6 +23,7 @@ export class AgentGuest implements Guest {
   /** 6 s without hardware virtualisation here. */
   readonly bootTimeout = 120_000;
   readonly #hub = new Hub();
+  readonly #clock = new GuestClock((clock) => this.#hub.request(FrameType.clock, clock));
   readonly #mounts: PlannedMount[];
   readonly #log: (line: string) => void;
   readonly #fail: (error: unknown) => void;
@@ -40,6 +41,8 @@ export class AgentGuest implements Guest {
 
   connect(connection: FrameConnection): GuestClient {
     const client = this.#hub.addClient(connection);
+    // What it runs finds the clock right, whatever the machine went through before.
+    this.#clock.sync();
     return {
       onFrame: (frame) => this.#hub.onClientFrame(client, frame),
       leave: () => this.#hub.removeClient(client),
@@ -49,6 +52,7 @@ export class AgentGuest implements Guest {
   onConsole(): void {}
 
   async serve(vm: Vm): Promise<void> {
+    vm.onResume = () => this.#clock.sync();
     const ready = Promise.withResolvers<void>();
     this.#receive(vm, () => this.#onHello().then(ready.resolve, ready.reject));
     await ready.promise;
@@ -91,13 +95,14 @@ export class AgentGuest implements Guest {
     } catch (error) {
       this.#fail(error instanceof ProtocolError ? agentError(error) : error);
     }
+    this.#clock[Symbol.dispose]();
     this.#hub.loseAgent();
     agent.close();
   }
 
   /** The agent is there (or there again): clock and shares, then commands may come. */
   async #onHello(): Promise<void> {
-    this.#hub.request(FrameType.clock, encodeClock(Date.now()));
+    this.#clock.start();
     await Promise.all(this.#mounts.map(async (mount) => {
       const payload = encodeMount(mount.name, mount.guestPath, mount.readOnly);
       const status = await this.#hub.request(FrameType.mount, payload);

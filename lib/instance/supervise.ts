@@ -88,7 +88,7 @@ async function waitForLock(path: string): Promise<FileLock> {
 }
 
 /** The driver of this host. `VIBE_DRIVER=vz` takes the Mac's elsewhere, for tests. */
-async function chooseDriver(): Promise<Driver> {
+export async function chooseDriver(): Promise<Driver> {
   switch (Deno.env.get("VIBE_DRIVER") ?? Deno.build.os) {
     case "linux":
       return (await import("../driver/qemu.ts")).qemuDriver;

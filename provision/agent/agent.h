@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 /* Names the build in HELLO; whoever compiles the agent may say more. */
 #ifndef BUILD_ID
@@ -66,6 +67,11 @@ bool share_unmount(struct failure *failure, const char *target);
 
 /* system.c: for child processes. Returns only if it failed. */
 bool power_off(struct failure *failure, bool force);
-bool set_clock(struct failure *failure, long long seconds, unsigned nanoseconds);
+
+/*
+ * system.c: sets the clock if it is behind `now`, or `back` and it is ahead. `*ahead`: it was ahead
+ * by more than a frame takes that comes in time, and was left so.
+ */
+bool set_clock(struct failure *failure, const struct timespec *now, bool back, bool *ahead);
 
 #endif

@@ -124,9 +124,12 @@ static const char *do_unmount(const struct frame *frame)
 static void do_clock(const struct frame *frame)
 {
 	struct failure failure = { 0 };
+	struct timespec now = { .tv_sec = (time_t)get_u64(frame->payload),
+				.tv_nsec = get_u32(frame->payload + 8) };
+	bool ahead;
 
-	if (set_clock(&failure, (long long)get_u64(frame->payload), get_u32(frame->payload + 8)))
-		link_send_exit(frame->stream, EXIT_EXITED, 0, "");
+	if (set_clock(&failure, &now, frame->payload[12] & CLOCK_BACK, &ahead))
+		link_send_exit(frame->stream, EXIT_EXITED, ahead ? CLOCK_AHEAD : 0, "");
 	else
 		link_send_exit(frame->stream, EXIT_FAILED, failure.error, failure.what);
 }

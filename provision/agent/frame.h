@@ -41,7 +41,9 @@ enum frame_type {
 };
 
 enum { EXEC_PTY = 1, EXEC_STDIN = 2, EXEC_CGROUP = 4 };
+enum { CLOCK_BACK = 1 };
 enum { EXIT_EXITED, EXIT_KILLED, EXIT_FAILED };
+enum { CLOCK_AHEAD = 1 };
 enum { CHANNEL_STDIN, CHANNEL_STDOUT, CHANNEL_STDERR };
 
 struct frame {

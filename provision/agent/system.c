@@ -8,6 +8,10 @@
 
 #include "agent.h"
 
+/* How far the guest's clock may be behind, and how late a frame of the host's usually is. */
+#define CLOCK_BEHIND_S 0.1
+#define CLOCK_AHEAD_S 0.5
+
 enum {
 	/*
 	 * systemd's SIGRTMIN+4, "power off", as a number: SIGRTMIN is 34 in glibc, which systemd
@@ -65,9 +69,17 @@ bool power_off(struct failure *failure, bool force)
 	return force_off(failure);
 }
 
-bool set_clock(struct failure *failure, long long seconds, unsigned nanoseconds)
+bool set_clock(struct failure *failure, const struct timespec *now, bool back, bool *ahead)
 {
-	struct timespec now = { .tv_sec = seconds, .tv_nsec = nanoseconds };
+	struct timespec own;
+	double difference;
 
-	return clock_settime(CLOCK_REALTIME, &now) == 0 || failed(failure, "set the clock");
+	clock_gettime(CLOCK_REALTIME, &own);
+	difference = (double)own.tv_sec - (double)now->tv_sec +
+		     ((double)own.tv_nsec - (double)now->tv_nsec) / 1e9;
+	*ahead = !back && difference > CLOCK_AHEAD_S;
+	/* A frame only takes time, so what is behind it is wrong for certain. */
+	if (difference >= -CLOCK_BEHIND_S && !(back && difference > 0))
+		return true;
+	return clock_settime(CLOCK_REALTIME, now) == 0 || failed(failure, "set the clock");
 }

@@ -18,7 +18,17 @@ for (const { name, bytes } of BUILDS) {
   Deno.test(`a Debian guest through the bridge: ${name}`, async (t) => {
     await using project = await Project.create("project", await onTheDouble(bytes));
     await project.write("from-host", "hello\n");
+    await project.sh("date +%s >/root/stays; ls -A >/root/seen; mkdir .vibe; touch .vibe/disk.raw");
+    await project.stopped();
     await using _hold = await project.hold();
+
+    await t.step(
+      "it is the machine of before, whatever the guest put into the project",
+      async () => {
+        const { stdout } = await project.sh("wc -l </root/stays; cat /root/seen; rm -r .vibe");
+        strictEqual(stdout, "1\nfrom-host\n");
+      },
+    );
 
     await t.step("vibe run -- uname -a", async () => {
       const { code, stdout, stderr } = await project.vibe(["run", "--", "uname", "-a"]);
