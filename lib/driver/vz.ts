@@ -3,7 +3,9 @@
 import { VzLibrary, type VzMachine } from "../../ffi/machine.ts";
 import { type VzConfig, VzError, type VzHost, type VzIdentity } from "../../ffi/types.ts";
 import { reason, VibeError } from "../errors.ts";
-import type { ByteStream, Driver, Vm, VmConfig, VmExit } from "./driver.ts";
+import type { ByteStream, Driver, Share, Vm, VmConfig, VmExit } from "./driver.ts";
+import { ownDirectories } from "../share/guard_set.ts";
+import { isWithin } from "../share/mountinfo.ts";
 import {
   requireMacos13,
   startError,
@@ -98,12 +100,7 @@ async function checkFiles(config: VmConfig, host: VzHost): Promise<void> {
     }
     if (host.architecture === "arm64") await checkArm64Kernel(boot.kernel);
   }
-  for (const { source } of config.shares) {
-    if (await Deno.stat(source).then((info) => info.isDirectory, () => false)) continue;
-    throw new VibeError("DRIVER_SHARE", `Cannot share "${source}": it is not a directory`, {
-      hint: "On macOS directories are shared, not single files: share the one it is in.",
-    });
-  }
+  for (const share of config.shares) await checkShare(share);
   for (const { path } of config.disks) {
     const { size } = await Deno.stat(path).catch((error) => {
       throw new VibeError("DRIVER_DISK", `Cannot use the disk "${path}": ${reason(error)}`, {
@@ -121,6 +118,23 @@ async function checkFiles(config: VmConfig, host: VzHost): Promise<void> {
 
 function exists(path: string): Promise<boolean> {
   return Deno.stat(path).then(() => true, () => false);
+}
+
+async function checkShare({ source, readOnly }: Share): Promise<void> {
+  if (!await Deno.stat(source).then((info) => info.isDirectory, () => false)) {
+    throw new VibeError("DRIVER_SHARE", `Cannot share "${source}": it is not a directory`, {
+      hint: "On macOS directories are shared, not single files: share the one it is in.",
+    });
+  }
+  if (readOnly) return;
+  for (const own of ownDirectories()) {
+    const real = await Deno.realPath(own).catch(() => own);
+    if (!isWithin(real, source)) continue;
+    throw new VibeError("DRIVER_SHARE", `Cannot share "${source}": "${real}" is in it`, {
+      hint: "There vibe keeps disks and programs, and macOS cannot hide them from the guest. " +
+        "Share it read-only, or share what is in it one by one.",
+    });
+  }
 }
 
 async function checkArm64Kernel(path: string): Promise<void> {

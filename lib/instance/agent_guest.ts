@@ -2,12 +2,7 @@
 
 import { FrameConnection } from "../agent/connection.ts";
 import { FrameType, PROTOCOL_VERSION, ProtocolError } from "../agent/frame.ts";
-import {
-  encodeHello,
-  encodeMount,
-  encodePoweroff,
-  FROM_GUEST,
-} from "../agent/messages.ts";
+import { encodeHello, encodeMount, encodePoweroff, FROM_GUEST } from "../agent/messages.ts";
 import type { Vm } from "../driver/driver.ts";
 import { printable, VibeError } from "../errors.ts";
 import type { PlannedMount } from "../plan/plan.ts";

@@ -8,7 +8,7 @@ import { CLOCK_AHEAD, encodeClock, type ExitStatus } from "../agent/messages.ts"
 /** How often the host's own clocks are compared; a tick takes some 20 µs of processor time. */
 const TICK_MS = 1000;
 /** Ticks between looks at the guest's clock when there is no other reason for one. */
-const TICKS_PER_LOOK = 15;
+const TICKS_PER_LOOK = 10;
 /** How far the host's clocks may come apart within one tick. */
 const LEAP_MS = 200;
 /** An answer that took longer may be about a frame that was overtaken by a pause. */

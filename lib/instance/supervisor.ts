@@ -188,6 +188,7 @@ export class Supervisor {
       return;
     }
     this.#lifetime.enter(client);
+    this.#firstCame.resolve();
     this.#tell(client, { event: "vm", vm: planInfo(this.#plan) });
     this.#tell(client, { event: "state", state: this.#state });
     for (const text of this.#unsaid.splice(0)) this.#tell(client, { event: "note", text });

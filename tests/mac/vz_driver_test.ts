@@ -212,6 +212,9 @@ Deno.test("what cannot work is refused before the framework is asked, by name", 
   await refused({ disks: overlay }, "DRIVER_UNSUPPORTED", /raw disks, not qcow2/);
   const share = { name: "one", source: odd, readOnly: true, guards: [] };
   await refused({ shares: [share] }, "DRIVER_SHARE", /odd\.raw": it is not a directory/);
+  const wide = { ...share, source: "/" };
+  await refused({ shares: [{ ...wide, readOnly: false }] }, "DRIVER_SHARE", /vibe" is in it/);
+  await refused({ shares: [wide], disks: raw("/none") }, "DRIVER_DISK", /disk/);
   await refused({ runtimeDir: "/tmp/" + "x".repeat(90) }, "DRIVER_SOCKET_PATH", /too long/);
 });
 

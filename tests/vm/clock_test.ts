@@ -90,11 +90,9 @@ Deno.test("the guest's clock follows the host's", async (t) => {
     ok(Math.abs(Number(stdout) - Date.now() / 1000) < 2, stdout);
   });
 
-  await t.step("by itself, when it is behind or ahead", async () => {
-    for (const wrong of ["yesterday", "tomorrow"]) {
-      ok(Math.abs(await session.difference(`date -s ${wrong}`)) > 80_000);
-      await session.untilRight(60);
-    }
+  await t.step("by itself, when it is ahead", async () => {
+    ok(await session.difference("date -s tomorrow") > 80_000);
+    await session.untilRight(60);
   });
 });
 

@@ -108,7 +108,7 @@ Deno.test("vibe run for programs", async (t) => {
   );
 
   await t.step("--quiet keeps what a supervisor had to say for the next one", async () => {
-    await Deno.writeTextFile(project.path(".vibe/notices"), "something happened\n");
+    await Deno.writeTextFile(project.state("notices"), "something happened\n");
     const quiet = await sh(["--quiet"], "echo out");
     deepStrictEqual([quiet.stdout, quiet.stderr], ["out\n", ""]);
     strictEqual((await sh([], "true")).stderr, "vibe: something happened\n");
