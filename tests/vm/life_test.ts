@@ -43,7 +43,7 @@ Deno.test("a VM that is kept, restarted, held by tmux, stopped", async (t) => {
     const { code, stderr } = await session;
     strictEqual(code, 125);
     strictEqual(stderr, "vibe: The VM was stopped\n");
-    match(await project.read(".vibe/supervisor.log"), /ending: \{"why":"asked"\}/);
+    match(await Deno.readTextFile(project.state("supervisor.log")), /ending: \{"why":"asked"\}/);
     strictEqual((await project.processes(`${project.env.VIBE_RUNTIME}/`)).length, 0);
     deepStrictEqual(await said(project, "stop"), [0, ""]);
   });
@@ -63,7 +63,7 @@ Deno.test("a VM that is kept, restarted, held by tmux, stopped", async (t) => {
       match((await project.sh("tmux list-sessions")).stdout, /^work: 1 windows/);
       await project.write("finish", "");
       await project.stopped();
-      match(await project.read(".vibe/supervisor.log"), /ending: \{"why":"unused"\}/);
+      match(await Deno.readTextFile(project.state("supervisor.log")), /ending: \{"why":"unused"\}/);
     },
   );
 
