@@ -239,7 +239,12 @@ Deno.test("a missing entitlement has its own error and remedy", async () => {
 
 Deno.test("errors of the framework with a remedy say it", () => {
   const config = vzConfig(
-    { disks: [], shares: [], boot: { kind: "efi", variables: "/v" } } as unknown as VmConfig,
+    {
+      disks: [],
+      shares: [],
+      boot: { kind: "efi", variables: "/v" },
+      network: "none",
+    } as unknown as VmConfig,
     vzSockets("/r"),
     {},
   );
