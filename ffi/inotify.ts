@@ -28,6 +28,7 @@ const SYMBOLS = {
 // <sys/inotify.h>, <sys/eventfd.h> and <poll.h>; the same on every architecture we run on.
 const IN_NONBLOCK = 0o4000;
 const IN_CLOEXEC = 0o2000000;
+const IN_MODIFY = 0x2;
 const IN_MOVED_FROM = 0x40;
 const IN_MOVED_TO = 0x80;
 const IN_CREATE = 0x100;
@@ -74,13 +75,15 @@ export class Inotify implements Disposable {
   }
 
   /**
-   * Watches a directory from now on; does nothing if there is none.
+   * Watches a directory from now on; does nothing if there is none. With `writes`, also for what is
+   * written to the files in it.
    *
    * @throws {VibeError} `SHARE_WATCH` if the user watches too many.
    */
-  add(directory: string): void {
+  add(directory: string, { writes = false } = {}): void {
     const path = new TextEncoder().encode(`${directory}\0`);
-    const id = this.#lib.symbols.inotify_add_watch(this.#fd, path, MASK);
+    const mask = writes ? MASK | IN_MODIFY : MASK;
+    const id = this.#lib.symbols.inotify_add_watch(this.#fd, path, mask);
     if (id >= 0) this.#directories.set(id, directory);
     else if (isDirectory(directory)) throw refused("fs.inotify.max_user_watches");
   }

@@ -33,4 +33,41 @@ export function addLifeCommands(program: Command, exit: (code: number) => void):
       const { restart } = await import("./life_commands.ts");
       exit(await restart(mergedOptions(command), options.force ?? false));
     });
+  program.command("ls").alias("status")
+    .description("List the VMs there are, and how they are doing.")
+    .option("--json", "for programs")
+    .action(async (options: { json?: boolean }) => {
+      const { ls } = await import("./list_commands.ts");
+      exit(await ls(options));
+    });
+  program.command("info")
+    .description("This directory's VM in detail.")
+    .option("--json", "for programs")
+    .option("--name <name>", "the VM of that name instead of the directory's")
+    .action(async (_options, command: Command) => {
+      const { info } = await import("./list_commands.ts");
+      exit(await info({ ...mergedOptions(command), ...command.opts() }));
+    });
+  program.command("rm")
+    .description("Remove VMs, with all that was installed in them; projects are left alone.")
+    .argument("[vm...]", "directory, name or id (default: this directory's)")
+    .option("--all", "every VM")
+    .option("--force", "also those that run: pull the plug")
+    .option("-y, --yes", "do not ask")
+    .option("--name <name>", "the VM of that name instead of the directory's")
+    .action(async (words: string[], _options, command: Command) => {
+      const { rm } = await import("./remove_commands.ts");
+      exit(await rm(words, { ...mergedOptions(command), ...command.opts() }));
+    });
+  program.command("logs")
+    .description("Print what this directory's VM wrote on its console, or another log.")
+    .option("-f, --follow", "go on as it is written")
+    .option("--console", "the guest's system console (default)")
+    .option("--supervisor", "what the VM's supervisor did")
+    .option("--provision", "how the last image was built")
+    .option("--name <name>", "the VM of that name instead of the directory's")
+    .action(async (_options, command: Command) => {
+      const { logs } = await import("./log_commands.ts");
+      exit(await logs({ ...mergedOptions(command), ...command.opts() }));
+    });
 }

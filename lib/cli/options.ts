@@ -46,6 +46,7 @@ export function addVmOptions<T extends Command>(command: T): T {
         .argParser(number("disk")),
     )
     .option("--reset", "throw the VM's disk away and begin with a fresh one of its image")
+    .option("--rm", "make a new VM, and remove it after the command")
     .option("-y, --yes", "install what is missing on this host without asking")
     .option("--verbose", "say more, and show where errors come from (also VIBE_DEBUG)");
   return addRunOptions(command);

@@ -5,12 +5,14 @@ import { ExitCode, printable, VibeError } from "../errors.ts";
 import type { Attachment } from "../instance/attach.ts";
 import type { VmInfo } from "../instance/control.ts";
 import { type ReadyVm, startVm } from "../instance/start.ts";
+import { terminalConfirm } from "../host/ask.ts";
 import { type Progress, silentProgress } from "../progress.ts";
 import { newRepositories, scanRepositories } from "../share/git_scan.ts";
 import { isInteractive } from "../console/terminal.ts";
 import type { CliOptions } from "./options.ts";
 import { formatMounts, printError } from "./output.ts";
 import { terminalProgress } from "./progress.ts";
+import { stopVm } from "../instance/stop.ts";
 import { openTarget } from "./target.ts";
 import { exitCodeOf, joinSession, runSession, type SessionOptions } from "./session.ts";
 import { completeOptions, configuredTimeout } from "./settings.ts";
@@ -32,7 +34,8 @@ export async function shell(options: CliOptions): Promise<number> {
   }
   const cwd = vm.info.workdir ?? undefined;
   const code = await runSession(vm.attachment, { argv: [], cwd, tty: true });
-  if (!options.quiet) await tellWhatStays(vm.attachment);
+  if (options.rm) await endEphemeral(vm.attachment, progress);
+  else if (!options.quiet) await tellWhatStays(vm.attachment);
   if (cwd && !options.quiet) tellNewRepositories(vm.info);
   return code;
 }
@@ -47,7 +50,9 @@ export async function run(argv: string[], options: CliOptions): Promise<number> 
     using vm = await startHere(options, progress);
     const cwd = vm.info.workdir ?? undefined;
     session.timeout = await configuredTimeout(vm.info.instance, options);
-    return await joinSession(vm.attachment, { ...session, cwd, sinks });
+    const end = await joinSession(vm.attachment, { ...session, cwd, sinks });
+    if (options.rm) await endEphemeral(vm.attachment, progress);
+    return end;
   };
   if (!reported) return exitCodeOf(await start(), session);
   const { reportedRun } = await import("./run_report.ts");
@@ -58,8 +63,32 @@ export async function run(argv: string[], options: CliOptions): Promise<number> 
 export async function startHere(options: CliOptions, progress: Progress): Promise<ReadyVm> {
   const note = options.quiet ? undefined : (text: string) => printError(`vibe: ${text}\n`);
   const instance = await openTarget(options);
-  const complete = () => completeOptions(instance, options, note);
-  return await startVm(instance, options, { progress, note, complete });
+  const start = () => {
+    const complete = () => completeOptions(instance, options, note);
+    return startVm(instance, options, { progress, note, complete });
+  };
+  try {
+    return await start();
+  } catch (error) {
+    if (!(error instanceof VibeError) || error.code !== "VM_DIFFERS") throw error;
+    progress.done();
+    const question = `${error.message}.\nRestart it as asked? Its open sessions end. [y/N] `;
+    if (!await terminalConfirm()?.(question)) throw error;
+    await stopVm(instance, { force: false, progress });
+    return await start();
+  }
+}
+
+/**
+ * Ends a VM that is to be removed with its session, and waits until its supervisor has done so. If
+ * others use it still, it goes with the last of them.
+ */
+async function endEphemeral({ link }: Attachment, progress: Progress): Promise<void> {
+  if (await link.request("leave", {}).catch(() => null) === "others") return;
+  progress.step("Removing the VM");
+  await link.request("stop", { force: false }).catch(() => {});
+  await link.ended;
+  progress.done();
 }
 
 /** Where a command's progress goes. */

@@ -5,7 +5,14 @@
 
 import { join } from "node:path";
 import { readTextIfPresent, writeFileWhole } from "../files.ts";
-import { dataDir, type Instance, instancePaths } from "../paths.ts";
+import {
+  dataDir,
+  diskInstance,
+  type Instance,
+  instancePaths,
+  namedInstance,
+  projectInstance,
+} from "../paths.ts";
 
 const registryDir = () => join(dataDir(), "registry");
 
@@ -33,8 +40,9 @@ export async function knownInstances(): Promise<Instance[]> {
   for (const name of await names()) {
     const path = join(registryDir(), name);
     const instance = parseInstance(await readTextIfPresent(path), name);
-    if (instance && await exists(instance)) found.push(instance);
-    else if (!instance || !await outOfReach(instance)) await Deno.remove(path).catch(() => {});
+    const genuine = instance && await isGenuine(instance);
+    if (genuine && await exists(instance)) found.push(instance);
+    else if (!genuine || !await outOfReach(instance)) await Deno.remove(path).catch(() => {});
   }
   return found.sort((a, b) => a.title < b.title ? -1 : 1);
 }
@@ -59,6 +67,13 @@ async function exists(instance: Instance): Promise<boolean> {
 
 async function outOfReach({ kind, title }: Instance): Promise<boolean> {
   return kind === "project" && await Deno.lstat(title).then(() => false, () => true);
+}
+
+/** `vibe rm` removes `dir`: it must be what follows from the title, not what a file says. */
+async function isGenuine({ kind, title, id, dir }: Instance): Promise<boolean> {
+  const make = { project: projectInstance, named: namedInstance, disk: diskInstance }[kind];
+  const genuine = await make(title);
+  return genuine.id === id && genuine.dir === dir;
 }
 
 /** An instance as it was written to the file of that name; null if it is not that. */

@@ -1,6 +1,6 @@
 /** From options to an attached VM: look for it, prepare what is missing, start it, wait. */
 
-import { VibeError } from "../errors.ts";
+import { printable, VibeError } from "../errors.ts";
 import { readTextIfPresent } from "../files.ts";
 import { type Instance, instancePaths } from "../paths.ts";
 import type { VmOptions } from "../plan/options.ts";
@@ -8,6 +8,7 @@ import type { VmPlan } from "../plan/plan.ts";
 import type { Progress } from "../progress.ts";
 import { type Attachment, attachOrStart, attachRunning, StoppingError } from "./attach.ts";
 import type { VmInfo } from "./control.ts";
+import { notNew } from "./remove.ts";
 
 /** An attached VM that is ready, and what it was started with. */
 export interface ReadyVm extends Disposable {
@@ -48,10 +49,12 @@ export async function startVm(
   const onPlan = (plan: VmPlan) => reset = plan.reset;
   const isOurs = (info: VmInfo) => info.reset !== null && info.reset === reset;
   for (;;) {
-    const attachment = await attachRunning(instance, events) ??
+    const running = await attachRunning(instance, events);
+    const attachment = running ??
       await startFresh(instance, await complete(), progress, events, onPlan);
     try {
       const info = await attachment.info;
+      if (running && options.rm) throw notNew(instance);
       requireSameOptions(options, info);
       if (options.reset && !isOurs(info)) throw runsAlready(info);
       if (options.keep) await attachment.link.request("keep", { on: true });
@@ -112,7 +115,7 @@ function requireSameOptions(options: VmOptions, info: VmInfo): void {
   throw new VibeError(
     "VM_DIFFERS",
     `The VM of "${info.instance.title}" already runs, with ${differs.join(", ")}`,
-    { hint: "Leave its shells (it then stops) and try again, or leave these options out." },
+    { hint: `Leave these options out, or restart it with them: ${restartCommand(options, info)}` },
   );
 }
 
@@ -121,4 +124,27 @@ function runsAlready({ instance }: VmInfo): VibeError {
   return new VibeError("VM_RUNNING", `Cannot reset the VM of "${instance.title}": it runs`, {
     hint: "Leave its shells (it then stops) and try again.",
   });
+}
+
+/** What to type for a VM as it was asked for. */
+function restartCommand(options: VmOptions, { instance }: VmInfo): string {
+  const { cpus, ram, git, network, disk, image, mount = [] } = options;
+  const valued: [string, unknown][] = [
+    ["--name", instance.kind === "named" ? instance.title : undefined],
+    ["--cpus", cpus],
+    ["--ram", ram],
+    ["--git", git],
+    ["--network", network],
+    ["--disk", disk],
+    ["--image", image],
+    ...mount.map((spec): [string, string] => ["--mount", spec]),
+  ];
+  const words = valued.flatMap(([flag, value]) => value === undefined ? [] : [flag, `${value}`]);
+  if (options.defaultMounts === false) words.push("--no-default-mounts");
+  return ["vibe restart", ...words.map(quoted)].join(" ");
+}
+
+/** A word as a shell takes it back. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./~-]+$/.test(word) ? word : printable(`'${word.replaceAll("'", "'\\''")}'`);
 }

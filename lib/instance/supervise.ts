@@ -8,6 +8,8 @@ import type { VmPlan } from "../plan/plan.ts";
 import type { Failure } from "./control.ts";
 import { prepareDisk } from "./disk.ts";
 import { register } from "./registry.ts";
+import { notNew, removeState } from "./remove.ts";
+import { readRecord } from "./record.ts";
 import { makeRuntime, removeRuntime, vmRuntime } from "./runtime.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -40,6 +42,7 @@ async function superviseVm(plan: VmPlan, starterLeft: Promise<void>): Promise<vo
   const paths = instancePaths(plan.instance);
   using _lock = await FileLock.tryTake(paths.lock) ?? await waitForLock(paths.lock);
   using log = openLog(paths.supervisorLog);
+  await using _removal = await removalAtEnd(plan);
   const driver = await chooseDriver();
   const disk = await prepareDisk(plan, driver.name, log.write);
   // Only lists of VMs need it.
@@ -63,6 +66,16 @@ async function superviseVm(plan: VmPlan, starterLeft: Promise<void>): Promise<vo
   } finally {
     await removeRuntime(runtime);
   }
+}
+
+/** Removes a VM that was made for one command; the lock is held until then. */
+async function removalAtEnd({ ephemeral, instance }: VmPlan): Promise<AsyncDisposable> {
+  if (ephemeral && await readRecord(instancePaths(instance))) throw notNew(instance);
+  return {
+    async [Symbol.asyncDispose]() {
+      if (ephemeral) await removeState(instance);
+    },
+  };
 }
 
 /** The first line of a stream, and its end. */

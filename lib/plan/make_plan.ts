@@ -12,6 +12,7 @@ import { missingBase } from "../image/clone.ts";
 import { diskSize } from "../instance/disk.ts";
 import { ensureBootFiles } from "../image/initrd.ts";
 import { readRecord } from "../instance/record.ts";
+import { notNew } from "../instance/remove.ts";
 import { type Instance, instancePaths } from "../paths.ts";
 import { DEFAULTS } from "./limits.ts";
 import { parseNetwork } from "./network.ts";
@@ -58,6 +59,7 @@ export async function makePlan(
     network,
     keep: options.keep ?? false,
     idleMinutes: options.idle ?? null,
+    ephemeral: options.rm ?? false,
   };
 }
 
@@ -73,6 +75,7 @@ async function planImage(
     if (options.reset) return null;
     throw error;
   });
+  if (present && options.rm) throw notNew(instance);
   const record = options.reset ? null : present;
   if (record && options.image !== undefined && options.image !== record.image) {
     throw new VibeError(

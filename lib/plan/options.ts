@@ -21,6 +21,8 @@ export interface VmOptions {
   reset?: boolean;
   /** See `parseNetwork`. */
   network?: string;
+  /** The VM is new, and removed when it ends. */
+  rm?: boolean;
   /** Install what this host lacks without asking. */
   yes?: boolean;
 }

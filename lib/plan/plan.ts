@@ -49,6 +49,8 @@ export interface VmPlan {
   /** Whether it stays when nobody uses it, and for how many minutes then; null is for ever. */
   keep: boolean;
   idleMinutes: number | null;
+  /** Remove the VM when it ends. */
+  ephemeral: boolean;
 }
 
 /** The part of a plan that users see. */

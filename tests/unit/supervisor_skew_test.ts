@@ -25,6 +25,7 @@ async function withFake(
   hello: string,
   test: (fake: {
     vibe(...args: string[]): Promise<{ code: number; stderr: string }>;
+    state(): Promise<string>;
     child: Deno.ChildProcess;
     lock: string;
   }) => Promise<void>,
@@ -35,7 +36,9 @@ async function withFake(
   const runtime = `${root}/r/${instance.id}`;
   await Deno.mkdir(`${project}/.vibe`, { recursive: true });
   await Deno.mkdir(runtime, { recursive: true, mode: 0o700 });
-  const { lock } = instancePaths({ dir: `${project}/.vibe` });
+  const { lock, record } = instancePaths({ dir: `${project}/.vibe` });
+  const made = { version: 1, image: "default", base: "b", created: "2026-01-02T03:04:05Z" };
+  await Deno.writeTextFile(record, JSON.stringify(made));
   await Deno.writeTextFile(`${root}/fake.ts`, FAKE);
   const env = { VIBE_RUNTIME: `${root}/r`, VIBE_DATA: `${root}/data`, VIBE_CACHE: `${root}/cache` };
   const child = new Deno.Command(Deno.execPath(), {
@@ -48,6 +51,14 @@ async function withFake(
     await test({
       child,
       lock,
+      state: async () => {
+        const { stdout } = await new Deno.Command(Deno.execPath(), {
+          args: ["run", "-A", MAIN, "ls", "--json"],
+          cwd: project,
+          env,
+        }).output();
+        return JSON.parse(new TextDecoder().decode(stdout))[0].state;
+      },
       vibe: async (...args) => {
         const { code, stderr } = await new Deno.Command(Deno.execPath(), {
           args: ["run", "-A", MAIN, ...args],
@@ -71,11 +82,12 @@ async function withFake(
 
 for (const [hello, version] of [["vibe", "older than"], ["vibe 9.9.9 control 99", "9\\.9\\.9"]]) {
   Deno.test(`a VM of another version (${hello}) is told apart, and can be stopped`, () =>
-    withFake(hello, async ({ vibe, child, lock }) => {
+    withFake(hello, async ({ vibe, child, lock, state }) => {
       const { code, stderr } = await vibe("run", "true");
       strictEqual(code, 125);
       match(stderr, new RegExp(`was started by another version of vibe: ${version}`));
       match(stderr, /`vibe restart`/);
+      strictEqual(await state(), "other-version");
       deepStrictEqual(await lockHolders(lock), [child.pid]);
       strictEqual(await isLocked(lock), true);
       deepStrictEqual(await vibe("stop"), { code: 0, stderr: "" });
@@ -85,10 +97,12 @@ for (const [hello, version] of [["vibe", "older than"], ["vibe 9.9.9 control 99"
 }
 
 Deno.test("a supervisor that does not answer ends by force", () =>
-  withFake("", async ({ vibe, child }) => {
+  withFake("", async ({ vibe, child, state }) => {
     child.kill("SIGSTOP");
+    strictEqual(await state(), "silent");
     deepStrictEqual(await vibe("stop", "--force"), { code: 0, stderr: "" });
     strictEqual((await child.status).signal, "SIGKILL");
+    strictEqual(await state(), "stopped");
   }));
 
 Deno.test("/proc/locks: who holds a lock, not who waits, nor another kind", () => {

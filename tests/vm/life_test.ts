@@ -1,6 +1,13 @@
 /** A VM's life between terminals: kept, held by tmux, stopped, started again. */
 
-import { deepStrictEqual, match, notStrictEqual, strictEqual } from "node:assert/strict";
+import {
+  deepStrictEqual,
+  match,
+  notStrictEqual,
+  ok,
+  rejects,
+  strictEqual,
+} from "node:assert/strict";
 import { Project, vibeCommand } from "../support/vibe.ts";
 import { TestTerminal } from "../support/terminal.ts";
 
@@ -17,6 +24,12 @@ function ended(project: Project): AsyncDisposable {
 
 const bootId = async (project: Project) =>
   (await project.sh("cat /proc/sys/kernel/random/boot_id")).stdout;
+
+/** Its status and stdout; what takes long on a busy host, it says on stderr. */
+async function said(project: Project, ...args: string[]): Promise<[number, string]> {
+  const { code, stdout } = await project.vibe(args);
+  return [code, stdout];
+}
 
 Deno.test("a VM that is kept, restarted, held by tmux, stopped", async (t) => {
   await using project = await Project.create();
@@ -76,8 +89,109 @@ Deno.test("a VM that is kept, restarted, held by tmux, stopped", async (t) => {
   });
 });
 
-/** Its status and stdout; what takes long on a busy host, it says on stderr. */
-async function said(project: Project, ...args: string[]): Promise<[number, string]> {
-  const { code, stdout } = await project.vibe(args);
-  return [code, stdout];
-}
+Deno.test("looking at VMs, changing one, removing it", async (t) => {
+  await using project = await Project.create();
+  await using _ended = ended(project);
+
+  await t.step("nothing is there yet", async () => {
+    deepStrictEqual(await said(project, "ls", "--json"), [0, "[]\n"]);
+    const { code, stderr } = await project.vibe(["info"]);
+    strictEqual(code, 125);
+    match(stderr, /There is no VM of/);
+  });
+
+  await t.step("vibe ls and info tell how it is, without keeping it", async () => {
+    {
+      await using _hold = await project.hold(["--cpus", "1"]);
+      const [vm] = JSON.parse((await project.vibe(["ls", "--json"])).stdout);
+      deepStrictEqual([vm.title, vm.here, vm.state, vm.image], [
+        project.dir,
+        true,
+        "running",
+        "default",
+      ]);
+      strictEqual(vm.sessions.length, 1);
+      deepStrictEqual(vm.sessions[0].argv, ["sh", "-c", "echo up; cat"]);
+      ok(vm.cpuSeconds > 1 && vm.memoryBytes > 100e6 && vm.diskBytes > 0, JSON.stringify(vm));
+      const table = (await project.vibe(["status"])).stdout;
+      match(
+        table,
+        /^ +VM +STATE +IMAGE +UP +SESSIONS +CPU +MEMORY +DISK\n\* +\S+ +running +default /,
+      );
+      const { stdout } = await project.vibe(["info"]);
+      match(stdout, /^Size: +1 CPU, 2048 MiB$/m);
+      match(stdout, /^Stays: +until its last terminal leaves$/m);
+      match(stdout, /^sh -c echo up; cat +no +\d+ s$/m);
+    }
+    await project.stopped();
+    const [stopped] = JSON.parse((await project.vibe(["ls", "--json"])).stdout);
+    deepStrictEqual([stopped.state, stopped.sessions, stopped.cpus], ["stopped", [], null]);
+  });
+
+  await t.step("other options for a running VM: the command that restarts it is said", async () => {
+    await using _hold = await project.hold(["--mount", "/etc/hosts:hosts:ro"]);
+    const options = ["--cpus", "1", "--mount", "/tmp/it's:x", "run", "true"];
+    const { code, stderr } = await project.vibe(options);
+    strictEqual(code, 125);
+    match(stderr, /already runs, with --cpus 2, no --mount \/tmp\/it's:x\n/);
+    match(stderr, /: vibe restart --cpus 1 --mount '\/tmp\/it'\\''s:x'\n/);
+  });
+
+  await t.step("on a terminal it is asked", async () => {
+    await project.stopped();
+    strictEqual((await project.vibe(["start"])).code, 0);
+    using terminal = new TestTerminal(vibeCommand("--cpus", "1"), {
+      cwd: project.dir,
+      env: project.env,
+    });
+    await terminal.waitFor(/already runs, with --cpus 2\.\n.*\[y\/N\]$/m);
+    terminal.type("y\r");
+    await terminal.waitFor(AT_PROMPT);
+    terminal.type("nproc; exit\r");
+    await terminal.waitFor(/^1\n/m);
+    await terminal.exited;
+    await project.stopped();
+  });
+
+  await t.step("logs, and what is added to them", async () => {
+    match((await project.vibe(["logs", "--supervisor"])).stdout, /state: ready/);
+    await using _hold = await project.hold();
+    using terminal = new TestTerminal(vibeCommand("logs", "-f"), {
+      cwd: project.dir,
+      env: project.env,
+    });
+    await project.sh("printf 'one\\033]0;evil\\007\\ntwo\\n' > /dev/hvc0");
+    await terminal.waitFor(/^one\\x1b\]0;evil\\x07\ntwo$/m);
+    await project.sh("echo three > /dev/hvc0");
+    await terminal.waitFor(/^three$/m);
+    match((await project.vibe(["logs"])).stdout, /^one\x1b\]0;evil\x07\r?\n/m);
+  });
+
+  await t.step(
+    "--rm is refused where a VM is, rm asks, refuses one that runs, and removes",
+    async () => {
+      match((await project.sh("true", ["--rm"])).stderr, /has a VM already/);
+      match((await project.vibe(["rm"])).stderr, /without being told --yes/);
+      {
+        await using _hold = await project.hold();
+        match((await project.vibe(["rm", "--yes"])).stderr, /it runs/);
+        match((await project.sh("true", ["--rm"])).stderr, /has a VM already/);
+        using terminal = new TestTerminal(vibeCommand("rm", "--force", project.dir), {
+          cwd: "/",
+          env: project.env,
+        });
+        await terminal.waitFor(/Remove this VM, .*\[y\/N\]$/m);
+        terminal.type("y\r");
+        strictEqual(await terminal.exited, 0);
+      }
+      deepStrictEqual(await said(project, "ls", "--json"), [0, "[]\n"]);
+      await rejects(Deno.stat(project.path(".vibe")));
+    },
+  );
+
+  await t.step("vibe run --rm leaves nothing, whatever the command's status", async () => {
+    const { code, stdout } = await project.sh("echo out; exit 7", ["--rm"]);
+    deepStrictEqual([code, stdout], [7, "out\n"]);
+    await rejects(Deno.stat(project.path(".vibe")));
+  });
+});
