@@ -116,7 +116,7 @@ Deno.test("looking at VMs, changing one, removing it", async (t) => {
       const table = (await project.vibe(["status"])).stdout;
       match(
         table,
-        /^ +VM +STATE +IMAGE +UP +SESSIONS +CPU +MEMORY +DISK\n\* +\S+ +running +default /,
+        /^ +VM +STATE +IMAGE +UP +SESSIONS +CPU +MEMORY +DISK\n[- ]+\n\* +\S+ +running +default /,
       );
       const { stdout } = await project.vibe(["info"]);
       match(stdout, /^Size: +1 CPU, 2048 MiB$/m);
