@@ -101,6 +101,7 @@ export class BuildVm implements AsyncDisposable {
       workdir: null,
       keep: false,
       idleMinutes: null,
+      ephemeral: false,
     };
     if (options.signal?.aborted) throw interrupted();
     const attachment = await attachOrStart(plan, {

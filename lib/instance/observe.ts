@@ -81,10 +81,11 @@ async function ask(instance: Instance): Promise<Pick<Observed, "state" | "status
   }
 }
 
-/** The VM behind a runtime directory, if it answers. */
+/** The VM behind a runtime directory, if it answers and belongs in a list. */
 async function whoIs(id: string): Promise<Instance | null> {
   const { status } = await ask({ kind: "project", title: id, id, dir: `/nonexistent/${id}` });
-  return status?.vm.instance.id === id ? status.vm.instance : null;
+  const instance = status?.vm.instance;
+  return instance?.id === id && instance.kind !== "work" ? instance : null;
 }
 
 async function runningIds(): Promise<string[]> {

@@ -12,6 +12,7 @@ import {
   instancePaths,
   namedInstance,
   projectInstance,
+  workInstance,
 } from "../paths.ts";
 
 const registryDir = () => join(dataDir(), "registry");
@@ -71,8 +72,12 @@ async function outOfReach({ kind, title }: Instance): Promise<boolean> {
 
 /** `vibe rm` removes `dir`: it must be what follows from the title, not what a file says. */
 async function isGenuine({ kind, title, id, dir }: Instance): Promise<boolean> {
-  const make = { project: projectInstance, named: namedInstance, disk: diskInstance }[kind];
-  const genuine = await make(title);
+  const genuine = await {
+    project: projectInstance,
+    named: namedInstance,
+    disk: diskInstance,
+    work: workInstance,
+  }[kind](title);
   return genuine.id === id && genuine.dir === dir;
 }
 
