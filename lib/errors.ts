@@ -10,6 +10,8 @@ export const ExitCode = {
   notFound: 127,
   /** The command line makes no sense. */
   usage: 2,
+  /** What `--expect` waits for did not come in time. */
+  expectFailed: 123,
   /** The command in the guest took longer than `--timeout`. */
   timedOut: 124,
   /** Interrupted by Ctrl-C before a guest command ran. */

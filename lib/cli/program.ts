@@ -7,6 +7,7 @@ import { addLifeCommands } from "./life_program.ts";
 import { addImageCommands } from "./image_program.ts";
 import { addDoctorCommand } from "./doctor_program.ts";
 import { addConfigCommands } from "./config_program.ts";
+import { actionsOf, addActionOptions, joinSeconds } from "./actions.ts";
 import { addVmOptions, type CliOptions, mergedOptions } from "./options.ts";
 import { VERSION } from "../version.ts";
 import { printError } from "./output.ts";
@@ -26,7 +27,7 @@ export async function parseAndRun(
   const program = buildProgram((result) => code = result);
   program.hook("preAction", (_program, command) => onOptions(mergedOptions(command)));
   try {
-    await program.parseAsync(args, { from: "user" });
+    await program.parseAsync(joinSeconds(args, program), { from: "user" });
     return code;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
@@ -36,7 +37,7 @@ export async function parseAndRun(
 
 /** The whole tree. Actions report their exit code to `exit`. */
 export function buildProgram(exit: (code: number) => void): Command {
-  const program = addVmOptions(new Command("vibe"))
+  const program = addActionOptions(addVmOptions(new Command("vibe")))
     .description("Gives the current directory its own Linux computer, and a shell in it.")
     .version(VERSION, "-V, --version")
     .exitOverride()
@@ -49,8 +50,10 @@ export function buildProgram(exit: (code: number) => void): Command {
     const { diskArgument } = await import("./disk_argument.ts");
     const names = command.commands.map((known) => known.name());
     const diskImage = await diskArgument(command.args, names);
-    const { shell } = await import("./session_commands.ts");
-    exit(await shell({ ...mergedOptions(command), diskImage }));
+    const options = { ...mergedOptions(command), diskImage };
+    const { act, shell } = await import("./session_commands.ts");
+    const actions = actionsOf(command);
+    exit(await (actions.length > 0 ? act(actions, options) : shell(options)));
   });
   addLifeCommands(program, exit);
   addVmOptions(program.command("run"))

@@ -24,6 +24,12 @@ export interface SessionOptions extends Omit<ExecRequest, "pty" | "stdin" | "env
   timeout?: number;
   /** Where its output goes instead of our own stdout and stderr. */
   sinks?: Sinks;
+  /** Give the program a terminal of its own even if we have none. */
+  pty?: boolean;
+  /** Told as soon as the program is asked for. */
+  onStart?: (exec: Exec) => void;
+  /** Our input reaches the program only then, and only then our terminal is in raw mode. */
+  inputAfter?: Promise<void>;
 }
 
 /** How a session went. */
@@ -50,14 +56,14 @@ export async function runSession(vm: Attachment, options: SessionOptions): Promi
  * @throws {VibeError} if the VM goes away first.
  */
 export async function joinSession(vm: Attachment, options: SessionOptions): Promise<SessionEnd> {
-  const { tty, timeout, sinks, ...program } = options;
+  const { tty, timeout, sinks, pty, onStart, inputAfter, ...program } = options;
   using scope = new DisposableStack();
   let exec: Exec | null = null;
   const request: ExecRequest = { ...program, env: sessionEnv(tty), stdin: true };
   if (timeout) request.cgroup = true;
+  if (tty || pty) request.pty = windowSize();
   if (tty) {
-    request.pty = windowSize();
-    scope.use(rawMode());
+    if (!inputAfter) scope.use(rawMode());
     scope.use(watchWindowSize((size) => exec?.resize(size)));
   } else {
     // On a terminal these keys travel as bytes; here they come as signals.
@@ -75,7 +81,15 @@ export async function joinSession(vm: Attachment, options: SessionOptions): Prom
   };
   const started = performance.now();
   exec = vm.agent.exec(request, { stdout: counted("stdout"), stderr: counted("stderr") });
-  pumpInput(exec);
+  onStart?.(exec);
+  if (inputAfter) {
+    const started = exec;
+    inputAfter.then(() => {
+      if (scope.disposed) return;
+      if (tty) scope.use(rawMode());
+      pumpInput(started);
+    });
+  } else pumpInput(exec);
   const end = await exitWithin(exec, { timeoutMs: (timeout ?? 0) * 1000 });
   // The guest ended it because someone stopped the VM.
   const finished = end.status?.kind === "exited" && end.status.code === 0;
@@ -102,6 +116,11 @@ async function pumpInput(exec: Exec): Promise<void> {
     // A terminal that was closed (EIO) is an end of input, too.
   }
   exec.closeStdin();
+}
+
+/** Our own stdout and stderr; `readerLeft` is told when nobody reads them any more. */
+export function stdoutSinks(readerLeft: () => void): Sinks {
+  return { stdout: writer(Deno.stdout, readerLeft), stderr: writer(Deno.stderr, readerLeft) };
 }
 
 function writer(to: typeof Deno.stdout, onReaderGone: () => void): Sink {

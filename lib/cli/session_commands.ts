@@ -9,6 +9,7 @@ import { terminalConfirm } from "../host/ask.ts";
 import { type Progress, silentProgress } from "../progress.ts";
 import { newRepositories, scanRepositories } from "../share/git_scan.ts";
 import { isInteractive } from "../console/terminal.ts";
+import type { Action } from "./actions.ts";
 import type { CliOptions } from "./options.ts";
 import { formatMounts, printError } from "./output.ts";
 import { terminalProgress } from "./progress.ts";
@@ -38,6 +39,23 @@ export async function shell(options: CliOptions): Promise<number> {
   else if (!options.quiet) await tellWhatStays(vm.attachment);
   if (cwd && !options.quiet) tellNewRepositories(vm.info);
   return code;
+}
+
+/** What `--send`, `--expect` and `--script` ask for. Resolves to the exit code. */
+export async function act(actions: Action[], options: CliOptions): Promise<number> {
+  if (options.json || options.result !== undefined) {
+    throw new VibeError("ACTIONS_REPORT", "Cannot report on --send, --expect or --script", {
+      hint: "--json and --result are for `vibe run -- COMMAND`.",
+      exitCode: ExitCode.usage,
+    });
+  }
+  const { loadActions } = await import("./actions.ts");
+  const { runActions } = await import("./action_session.ts");
+  const loaded = await loadActions(actions);
+  using progress = progressFor(options);
+  using vm = await startHere(options, progress);
+  const timeout = await configuredTimeout(vm.info.instance, options);
+  return await runActions(vm, loaded, { timeout });
 }
 
 /** One command in it; no words are a login shell. Resolves to its exit code. */

@@ -47,7 +47,9 @@ export async function completeOptions(
   for (const line of describeIgnored(settings)) note?.(line);
   const completed = { ...options, ...settings.values };
   // A VM keeps its image; only who names another one on the command line is told so by an error.
-  if (await readRecord(instancePaths(instance))) completed.image = options.image;
+  // So does a disk image, which is none.
+  const made = instance.kind === "disk" || await readRecord(instancePaths(instance));
+  if (made) completed.image = options.image;
   return completed;
 }
 

@@ -41,7 +41,7 @@ export class Dialogue {
 
   /** Types bytes. */
   async type(bytes: Uint8Array): Promise<void> {
-    await Promise.race([this.#write(bytes), this.#ended.promise]);
+    await this.whileThere(this.#write(bytes));
   }
 
   /**
@@ -66,6 +66,11 @@ export class Dialogue {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** The value of a promise. @throws if the other side is gone first. */
+  async whileThere<T>(promise: Promise<T>): Promise<T> {
+    return await Promise.race([promise, this.#ended.promise]);
   }
 
   /** {@link wait}, where nothing seen in time is an error. @throws {VibeError} see {@link late}. */

@@ -218,6 +218,7 @@ export class ConsoleGuest implements Guest {
         break;
       }
       case FrameType.hangup:
+      case FrameType.terminate:
         this.#streams.delete(stream);
         connection.send(frame.stream, FrameType.exit, encodeFailure(EIO, "hung up"));
         this.#wake();

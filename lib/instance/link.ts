@@ -152,10 +152,10 @@ export function fromFailure({ code, message, hint }: Failure): VibeError {
 
 function ended({ exit, console }: SupervisorEvent & { event: "ended" }): VibeError {
   const hint = console ? `Last lines of its console:\n${console}` : undefined;
-  const say = (message: string) => new VibeError("VM_ENDED", message, { hint });
+  const say = (message: string, code = "VM_ENDED") => new VibeError(code, message, { hint });
   switch (exit.reason) {
     case "poweroff":
-      return say("The VM was powered off from inside");
+      return say("The VM was powered off from inside", "VM_POWERED_OFF");
     case "panic":
       return say("The VM ended: its kernel panicked, or it was rebooted from inside");
     case "killed":

@@ -1,0 +1,212 @@
+/**
+ * Doing what `--send`, `--expect` and `--script` ask for, in order. What is typed goes to one shell on
+ * a terminal of its own, opened when it is needed; our own input reaches it when all is done.
+ */
+
+import type { Exec } from "../agent/client.ts";
+import { exitWithin } from "../agent/limit.ts";
+import { execScript, type Script } from "../agent/script.ts";
+import { Dialogue } from "../console/dialogue.ts";
+import { ConsoleScript } from "../console/script.ts";
+import { isInteractive } from "../console/terminal.ts";
+import { ExitCode, printable, VibeError } from "../errors.ts";
+import type { ReadyVm } from "../instance/start.ts";
+import type { LoadedAction } from "./actions.ts";
+import { exitCodeOf, joinSession, type SessionEnd, stdoutSinks } from "./session.ts";
+
+/** A shell that does not say anything is typed at all the same, only less neatly. */
+const PROMPT_MS = 10_000;
+
+/** How actions are done. */
+export interface ActionOptions {
+  /** Seconds that each script may take; none or 0 for no limit. */
+  timeout?: number;
+}
+
+/**
+ * Does all of it. On a terminal the shell is then the user's; otherwise it gets our input, if it was
+ * opened at all. Resolves to the exit code: of a script that failed, which ends it all; else of the
+ * shell, or 0 if there was none.
+ *
+ * @throws {VibeError} `EXPECT_TIMEOUT`, `EXPECT_ENDED` (exit code 123), `RUN_TIMEOUT` (124), or if the
+ * VM goes away.
+ */
+export async function runActions(
+  vm: ReadyVm,
+  actions: LoadedAction[],
+  options: ActionOptions,
+): Promise<number> {
+  const session = new ActionSession(vm, actions, options);
+  try {
+    return await session.run();
+  } catch (error) {
+    // To power off is how scripts end a VM where nothing else does.
+    if (error instanceof VibeError && error.code === "VM_POWERED_OFF") return 0;
+    throw error;
+  }
+}
+
+class ActionSession {
+  readonly #vm: ReadyVm;
+  readonly #actions: LoadedAction[];
+  readonly #options: ActionOptions;
+  readonly #tty = isInteractive();
+  readonly #sinks = stdoutSinks(() => {});
+  /** Whether anything but scripts is asked for: then what the shell says is for the user. */
+  readonly #visible: boolean;
+  /** Hears all that the user sees. */
+  readonly #dialogue = new Dialogue((bytes) => this.#exec!.write(bytes));
+  /** One for each `--expect`, searched for from behind the one before. */
+  readonly #found: Promise<unknown>[] = [];
+  readonly #inputFlows = Promise.withResolvers<void>();
+  /** The shell has said something, which is its prompt. */
+  readonly #spoken = Promise.withResolvers<void>();
+  #shell: Promise<SessionEnd> | null = null;
+  #exec: Exec | null = null;
+  /** A script that runs at the console, and who hears how it is brought there. */
+  #console: { script: ConsoleScript; dialogue: Dialogue } | null = null;
+
+  constructor(vm: ReadyVm, actions: LoadedAction[], options: ActionOptions) {
+    this.#vm = vm;
+    this.#actions = actions;
+    this.#options = options;
+    this.#visible = this.#tty || actions.some(({ kind }) => kind !== "script");
+    // Searched for from now on: however much is said before its turn comes, nothing is missed.
+    let before: Promise<unknown> = Promise.resolve();
+    for (const action of actions) {
+      if (action.kind !== "expect") continue;
+      before = before.then(() => this.#dialogue.find([action.text]));
+      this.#found.push(before);
+    }
+  }
+
+  async run(): Promise<number> {
+    let expected = 0;
+    for (const action of this.#actions) {
+      switch (action.kind) {
+        case "send":
+          this.#open();
+          await this.#dialogue.within(this.#spoken.promise, PROMPT_MS);
+          await this.#dialogue.send(action.text);
+          break;
+        case "expect":
+          this.#open();
+          await this.#expect(action.text, this.#found[expected++], action.seconds);
+          break;
+        case "script": {
+          const status = await this.#runScript(action.script);
+          if (status !== 0) return status;
+        }
+      }
+    }
+    if (!this.#visible) return 0;
+    const shell = this.#open();
+    this.#inputFlows.resolve();
+    return exitCodeOf(await shell, { argv: [], tty: true });
+  }
+
+  /** The shell, opened if it is not yet. */
+  #open(): Promise<SessionEnd> {
+    this.#shell ??= joinSession(this.#vm.attachment, {
+      argv: [],
+      cwd: this.#vm.info.workdir ?? undefined,
+      tty: this.#tty,
+      pty: true,
+      sinks: { stdout: (chunk) => this.#hear(chunk), stderr: this.#sinks.stderr },
+      onStart: (exec) => this.#exec = exec,
+      inputAfter: this.#inputFlows.promise,
+    });
+    this.#shell.then(
+      () =>
+        this.#end(
+          new VibeError("EXPECT_ENDED", "The shell in the VM has ended too early", {
+            exitCode: ExitCode.expectFailed,
+            hint: this.#dialogue.lastSeen(),
+          }),
+        ),
+      (error) => this.#end(error),
+    );
+    return this.#shell;
+  }
+
+  #end(error: Error): void {
+    this.#dialogue.end(error);
+    this.#console?.dialogue.end(error);
+  }
+
+  async #hear(chunk: Uint8Array): Promise<void> {
+    this.#spoken.resolve();
+    const { script, dialogue } = this.#console ?? {};
+    dialogue?.hear(chunk);
+    for (const shown of script?.hear(chunk) ?? (this.#visible ? [chunk] : [])) {
+      this.#dialogue.hear(shown);
+      await this.#sinks.stdout(shown);
+    }
+  }
+
+  async #expect(text: string, found: Promise<unknown>, seconds: number): Promise<void> {
+    const seen = await this.#dialogue.within(found.then(() => true), seconds * 1000);
+    if (seen) return;
+    // Also under the feet of others: what should have come to pass there has not.
+    await this.#vm.attachment.link.request("stop", { force: false }).catch(() => {});
+    throw this.#dialogue.late(seconds * 1000, {
+      code: "EXPECT_TIMEOUT",
+      what: `"${printable(text)}"`,
+      hint: "The VM is stopped.",
+      exitCode: ExitCode.expectFailed,
+    });
+  }
+
+  #runScript(script: Script): Promise<number> {
+    return this.#vm.info.login === "agent" ? this.#runByAgent(script) : this.#runAtConsole(script);
+  }
+
+  async #runByAgent(script: Script): Promise<number> {
+    const { attachment, info } = this.#vm;
+    const { timeout } = this.#options;
+    const heard = (sink: "stdout" | "stderr") => (chunk: Uint8Array) => {
+      this.#dialogue.hear(chunk);
+      return this.#sinks[sink](chunk);
+    };
+    const request = { cwd: info.workdir ?? undefined, cgroup: timeout ? true : undefined };
+    const sinks = { stdout: heard("stdout"), stderr: heard("stderr") };
+    const { exec, sent } = execScript(attachment.agent, script, request, sinks);
+    using _signals = passSignals(exec);
+    await sent;
+    exec.closeStdin();
+    const end = await exitWithin(exec, { timeoutMs: (timeout ?? 0) * 1000 });
+    return exitCodeOf(end, { argv: [script.name], tty: false, timeout });
+  }
+
+  async #runAtConsole({ name, content }: Script): Promise<number> {
+    const { timeout } = this.#options;
+    this.#open();
+    const script = new ConsoleScript(crypto.randomUUID().slice(0, 8), this.#visible);
+    const dialogue = new Dialogue((bytes) => this.#exec!.write(bytes));
+    this.#console = { script, dialogue };
+    const running = script.run(dialogue, name, content, this.#tty);
+    const status = timeout ? await dialogue.within(running, timeout * 1000) : await running;
+    // Otherwise the rest is of no interest, either.
+    if (this.#visible) this.#console = null;
+    if (status !== null) return status;
+    throw new VibeError(
+      "RUN_TIMEOUT",
+      `Cannot finish "${name}": it took longer than ${timeout} s`,
+      {
+        exitCode: ExitCode.timedOut,
+      },
+    );
+  }
+}
+
+/** Ctrl-C is the script's. */
+function passSignals(exec: Exec): Disposable {
+  const numbers = { SIGINT: 2, SIGQUIT: 3 } as const;
+  const scope = new DisposableStack();
+  for (const [name, number] of Object.entries(numbers)) {
+    const listener = () => exec.signal(number);
+    Deno.addSignalListener(name as Deno.Signal, listener);
+    scope.defer(() => Deno.removeSignalListener(name as Deno.Signal, listener));
+  }
+  return scope;
+}
