@@ -1,14 +1,11 @@
 /** Unpacking a compressed disk while it arrives: xz, in it a tar archive or the bare disk. */
 
-import { VibeError } from "../errors.ts";
-import { ByteSource } from "./byte_source.ts";
+import { reason, VibeError } from "../errors.ts";
+import { ByteSource, READ_BYTES } from "./byte_source.ts";
 import { MAX_DISK_BYTES } from "./disk_format.ts";
 import { SparseFile } from "./sparse_file.ts";
 import { isTarHeader, readTarDisk, readTarEnd } from "./tar.ts";
 import { startXz, type Xz } from "./xz.ts";
-
-/** Read at once from the decompressor. */
-const READ_BYTES = 1 << 18;
 
 /**
  * Takes an xz file piece by piece and writes the disk in it to a sparse file. A damaged file is
@@ -51,7 +48,7 @@ export class DiskUnpacker implements AsyncDisposable {
     if (!isDamage(this.#failure.error)) throw this.#failure.error;
   }
 
-  /** There is no more; resolves when the disk is whole and on the disk. */
+  /** There is no more; resolves when the disk is whole. */
   async finish(): Promise<void> {
     await this.#xz.input.close().catch(() => {});
     await this.#unpacking;
@@ -71,7 +68,7 @@ export class DiskUnpacker implements AsyncDisposable {
     const source = new ByteSource(this.#xz.output);
     await writeDisk(source, file);
     await this.#xz.verify();
-    await file.finish();
+    file.finish();
   }
 }
 
@@ -83,11 +80,11 @@ async function writeDisk(source: ByteSource, file: SparseFile): Promise<void> {
   requireSize(size);
   let stored = 0;
   for (const { offset, length } of parts) {
-    await file.skip(offset - file.length);
+    file.skip(offset - file.length);
     await copy(source, file, length);
     stored += length;
   }
-  await file.skip(size - file.length);
+  file.skip(size - file.length);
   await readTarEnd(source, stored);
 }
 
@@ -98,7 +95,7 @@ async function copy(source: ByteSource, file: SparseFile, length: number): Promi
     const bytes = await source.some(Math.min(READ_BYTES, end - file.length));
     if (!bytes && length === Infinity) return;
     if (!bytes) throw new Error("it is cut off");
-    await file.write(bytes);
+    file.write(bytes);
     requireSize(file.length);
   }
 }
@@ -114,6 +111,6 @@ function isDamage(error: unknown): boolean {
 }
 
 function damaged(error: unknown): VibeError {
-  const why = error instanceof Error ? error.message : String(error);
-  return new VibeError("ARCHIVE_DAMAGED", `Cannot unpack the archive: ${why}`, { cause: error });
+  const message = `Cannot unpack the archive: ${reason(error)}`;
+  return new VibeError("ARCHIVE_DAMAGED", message, { cause: error });
 }

@@ -5,7 +5,7 @@ import { readTextIfPresent, writeFileWhole } from "../files.ts";
 import { FileLock } from "../lock.ts";
 import type { Progress } from "../progress.ts";
 import { downloadName, downloadPath, downloadsDir, removeStale, type Wanted } from "./downloads.ts";
-import { requestRange, TransferError, type Validators } from "./http.ts";
+import { BROKEN, requestRange, TransferError, type Validators } from "./http.ts";
 import { Intake, type Sink } from "./intake.ts";
 import { TransferMeter } from "./transfer_meter.ts";
 
@@ -219,12 +219,12 @@ class Transfer<S extends Sink> implements Disposable {
       if (total !== null && this.#intake.received + bytes.length > total) {
         throw new TransferError(`the server sends more than ${total} bytes`, false);
       }
-      for (let at = 0; at < bytes.length;) at += await this.#file.write(bytes.subarray(at));
+      for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
       await this.#intake.feed(bytes);
       if (meter.add(bytes.length, performance.now())) this.#options.progress.detail(meter.text());
     }
     if (total !== null && this.#intake.received < total) {
-      throw new TransferError("the connection broke off", true);
+      throw new TransferError(BROKEN, true);
     }
   }
 

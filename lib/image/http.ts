@@ -1,8 +1,12 @@
 /** One HTTP request for the rest of a file: redirects, ranges, and servers that fall silent. */
 
-import { printable } from "../errors.ts";
+import { printable, reason } from "../errors.ts";
+import { BufferReader } from "./byte_source.ts";
 
 const MAX_REDIRECTS = 10;
+
+/** For a connection that ends before its content does. */
+export const BROKEN = "the connection broke off";
 
 /** A transfer that did not work out; `retry` says whether the same request may work later. */
 export class TransferError extends Error {
@@ -39,7 +43,7 @@ export interface RangeResponse {
   /** Size of the whole file, or null if the server does not say. */
   total: number | null;
   validators: Validators;
-  /** @throws {TransferError} while it is read. */
+  /** Each is valid until the next. @throws {TransferError} while they are read. */
   chunks: AsyncIterable<Uint8Array>;
   /** Lets go of the connection. */
   close(): Promise<void>;
@@ -51,9 +55,8 @@ export interface RangeResponse {
  * @throws {TransferError} if there is no such answer.
  */
 export async function requestRange(request: RangeRequest): Promise<RangeResponse> {
-  const stall = new StallTimer(request.stallMs);
-  const signal = request.signal ? AbortSignal.any([request.signal, stall.signal]) : stall.signal;
-  const response = await stall.watch(() => followRedirects(request, signal));
+  const stall = new StallTimer(request);
+  const response = await stall.watch(followRedirects(request, stall.signal));
   if (response.status === 416 && request.from > 0) {
     // The file is shorter than what we have of it.
     await response.body?.cancel();
@@ -80,7 +83,12 @@ async function followRedirects(request: RangeRequest, signal: AbortSignal): Prom
   throw new TransferError("the server redirects without end", false);
 }
 
-function redirectTarget(from: URL, location: string): URL {
+/**
+ * Where a redirect leads.
+ *
+ * @throws {TransferError} if that is no place to get a file from, or less safe than this one.
+ */
+export function redirectTarget(from: URL, location: string): URL {
   const target = URL.parse(location, from.href);
   const shown = printable(location);
   if (target?.protocol !== "http:" && target?.protocol !== "https:") {
@@ -135,50 +143,65 @@ function content(
   response: Response,
   stall: StallTimer,
 ): Pick<RangeResponse, "chunks" | "close"> {
-  const reader = response.body?.getReader();
+  const reader = response.body && new BufferReader(response.body);
   return {
     chunks: (async function* () {
-      while (reader) {
-        const { done, value } = await stall.watch(() => reader.read());
-        if (done) return;
-        yield value;
-      }
+      if (!reader) return;
+      for (let bytes; (bytes = await stall.watch(reader.read()));) yield bytes;
     })(),
     close: async () => await reader?.cancel().catch(() => {}),
   };
 }
 
-/** Aborts what waits for the network too long. Our own work on what came does not count. */
+/** Gives up what waits for the network too long. Our own work on what came does not count. */
 class StallTimer {
   readonly #controller = new AbortController();
   readonly #ms: number;
+  readonly #interrupt: AbortSignal | undefined;
 
-  constructor(ms: number) {
-    this.#ms = ms;
+  constructor({ stallMs, signal }: RangeRequest) {
+    this.#ms = stallMs;
+    this.#interrupt = signal;
   }
 
+  /** Aborts a request that is under way. */
   get signal(): AbortSignal {
-    return this.#controller.signal;
+    const { signal } = this.#controller;
+    return this.#interrupt ? AbortSignal.any([this.#interrupt, signal]) : signal;
   }
 
-  async watch<T>(work: () => Promise<T>): Promise<T> {
-    const timer = setTimeout(() => this.#controller.abort(), this.#ms);
+  async watch<T>(work: Promise<T>): Promise<T> {
+    // Aborting does not always end the reading of a body (seen after a garbage collection).
+    const givenUp = Promise.withResolvers<never>();
+    const giveUp = () => {
+      this.#controller.abort();
+      givenUp.reject(this.#interrupt?.reason);
+    };
+    const timer = setTimeout(giveUp, this.#ms);
+    this.#interrupt?.addEventListener("abort", giveUp);
     try {
-      return await work();
+      this.#interrupt?.throwIfAborted();
+      return await Promise.race([work, givenUp.promise]);
     } catch (error) {
+      work.catch(() => {});
       if (error instanceof TransferError) throw error;
-      const silent = `the server says nothing for ${Math.round(this.#ms / 1000)} s`;
-      throw new TransferError(this.signal.aborted ? silent : why(error), true, error);
+      const stalled = this.#controller.signal.aborted && !this.#interrupt?.aborted;
+      const silence = `the server says nothing for ${Math.round(this.#ms / 1000)} s`;
+      throw new TransferError(stalled ? silence : why(error), true, error);
     } finally {
       clearTimeout(timer);
+      this.#interrupt?.removeEventListener("abort", giveUp);
     }
   }
 }
 
 /** What Deno says about the network, in fewer words: it repeats the address. */
 function why(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  let cause = error;
+  while (cause instanceof Error && cause.cause) cause = cause.cause;
+  const text = reason(cause);
   if (/dns error/i.test(text)) return "its name is not known; is there a network?";
+  if (/reading a body|before message completed/i.test(text)) return BROKEN;
   if (/UnknownIssuer|certificate/i.test(text)) return `its certificate is not trusted: ${text}`;
   const tail = text.match(/: ([^:]*?)(?: \(os error \d+\))?$/)?.[1] ?? text;
   return printable(tail);

@@ -1,6 +1,7 @@
 /** Taking in a file: its hash and its sink see the same bytes, in one pass. */
 
 import { createHash, type Hash } from "node:crypto";
+import { READ_BYTES } from "./byte_source.ts";
 import type { Digest } from "./downloads.ts";
 
 /** Sees all bytes of a file, from the first one on, before they are known to be the right ones. */
@@ -8,8 +9,6 @@ export interface Sink extends AsyncDisposable {
   /** `bytes` are the sink's own until it resolves. */
   write(bytes: Uint8Array): Promise<void>;
 }
-
-const READ_BYTES = 1 << 18;
 
 /** Begins empty; {@link Intake.renew} must be called first. */
 export class Intake<S extends Sink> implements AsyncDisposable {

@@ -4,6 +4,7 @@ import { reason, VibeError } from "../errors.ts";
 import { run } from "../process.ts";
 import type { Progress } from "../progress.ts";
 import { DiskUnpacker } from "./archive.ts";
+import { READ_BYTES } from "./byte_source.ts";
 import { cloneDisk } from "./clone.ts";
 import { requireDisk, sniffFormat } from "./disk_format.ts";
 import { download, type Patience } from "./download.ts";
@@ -19,8 +20,6 @@ export interface DiskOptions {
 
 /** So many bytes tell whether a file is compressed. */
 const MAGIC_BYTES = 6;
-
-const READ_BYTES = 1 << 18;
 
 /** Downloads a disk; if it is compressed, it is unpacked while it comes. */
 export async function downloadDisk(
@@ -38,8 +37,8 @@ export async function downloadDisk(
 
 /** Copies a disk of the user's; if it is compressed, it is unpacked. */
 export async function importDisk(path: string, disk: string, options: DiskOptions): Promise<void> {
-  options.progress.step(`Reading "${path}"`);
   const before = await Deno.stat(path);
+  options.progress.step(`Reading "${path}"`);
   await using sink = new DiskSink(disk);
   {
     using file = await openOrRefuse(path);
@@ -70,8 +69,6 @@ async function settle(disk: string, options: DiskOptions): Promise<void> {
     await convert(disk, options);
     await requireDisk(disk);
   }
-  using file = await Deno.open(disk);
-  await file.sync();
   options.progress.done();
 }
 

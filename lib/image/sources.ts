@@ -40,7 +40,7 @@ export interface SourceOptions {
   patience?: Partial<Patience>;
 }
 
-/** A disk that is verified, and the caller's to change. */
+/** A disk that is verified, and the caller's to change and to sync. */
 export interface SourceDisk {
   /** `disk.raw` in the directory, sparse. */
   disk: string;

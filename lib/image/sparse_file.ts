@@ -34,37 +34,36 @@ export class SparseFile implements Disposable {
   }
 
   /** Adds bytes at the end. */
-  async write(bytes: Uint8Array): Promise<void> {
+  write(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length;) {
       const part = bytes.subarray(at, at + BUFFER - this.#filled);
       this.#buffer.set(part, this.#filled);
       this.#filled += part.length;
       at += part.length;
-      if (this.#filled === BUFFER) await this.#flush();
+      if (this.#filled === BUFFER) this.#flush();
     }
   }
 
   /** Adds zeros at the end, as a hole but for what shares a block with data. */
-  async skip(length: number): Promise<void> {
+  skip(length: number): void {
     const end = this.length + length;
     const inBuffer = Math.min(length, BUFFER - this.#filled);
     this.#buffer.fill(0, this.#filled, this.#filled + inBuffer);
     this.#filled += inBuffer;
     if (this.#filled < BUFFER) return;
-    await this.#flush();
+    this.#flush();
     this.#start = Math.floor(end / BLOCK) * BLOCK;
     this.#filled = end - this.#start;
     this.#buffer.fill(0, 0, this.#filled);
   }
 
-  /** Writes what is left, and makes sure that all of it is on the disk. */
-  async finish(): Promise<void> {
+  /** Writes what is left. Nothing is synced: whoever gives the file its name does that. */
+  finish(): void {
     const length = this.length;
     // The rest of the last block is zero, and is cut off again.
     this.#buffer.fill(0, this.#filled);
-    await this.#flush();
-    await this.#file.truncate(length);
-    await this.#file.sync();
+    this.#flush();
+    this.#file.truncateSync(length);
   }
 
   [Symbol.dispose](): void {
@@ -72,7 +71,7 @@ export class SparseFile implements Disposable {
   }
 
   /** Writes the runs of blocks in the buffer that are not zero. */
-  async #flush(): Promise<void> {
+  #flush(): void {
     const end = Math.ceil(this.#filled / BLOCK) * BLOCK;
     for (let from = 0; from < end;) {
       if (this.#isZero(from)) {
@@ -81,7 +80,7 @@ export class SparseFile implements Disposable {
       }
       let to = from + BLOCK;
       while (to < end && !this.#isZero(to)) to += BLOCK;
-      await this.#writeAt(this.#start + from, this.#buffer.subarray(from, to));
+      this.#writeAt(this.#start + from, this.#buffer.subarray(from, to));
       from = to;
     }
     this.#start += this.#filled;
@@ -94,9 +93,9 @@ export class SparseFile implements Disposable {
     return true;
   }
 
-  async #writeAt(position: number, bytes: Uint8Array): Promise<void> {
-    if (this.#at !== position) await this.#file.seek(position, Deno.SeekMode.Start);
-    for (let at = 0; at < bytes.length;) at += await this.#file.write(bytes.subarray(at));
+  #writeAt(position: number, bytes: Uint8Array): void {
+    if (this.#at !== position) this.#file.seekSync(position, Deno.SeekMode.Start);
+    for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
     this.#at = position + bytes.length;
   }
 }

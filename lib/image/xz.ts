@@ -2,6 +2,7 @@
 
 import { printableLines } from "../errors.ts";
 import { which } from "../process.ts";
+import { BufferReader } from "./byte_source.ts";
 
 /**
  * What a file may make the decoder allocate: it names the size of its dictionary itself. `xz -9`
@@ -12,7 +13,7 @@ const MEMORY_LIMIT = "256MiB";
 /** A decompressor at work. What is written to `input` comes out of `output`. */
 export interface Xz {
   input: WritableStreamDefaultWriter<Uint8Array>;
-  output: ReadableStream<Uint8Array>;
+  output: AsyncIterable<Uint8Array>;
   /** Call at the end of the output. @throws if what went in was damaged. */
   verify(): Promise<void>;
   /** Ends it at once; streams that are still in use fail. */
@@ -36,7 +37,7 @@ function systemXz(program: string): Xz {
   const complaint = new Response(child.stderr).text();
   return {
     input: child.stdin.getWriter(),
-    output: child.stdout,
+    output: new BufferReader(child.stdout),
     async verify() {
       const [{ success }, text] = await Promise.all([child.status, complaint]);
       if (!success) throw new Error(printableLines(text) || "xz was killed");

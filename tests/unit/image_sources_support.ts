@@ -2,12 +2,14 @@
 
 import { createHash } from "node:crypto";
 import { VibeError } from "../../lib/errors.ts";
-import { type DiskSource, ensureSourceDisk, type SourceDisk } from "../../lib/image/sources.ts";
+import {
+  type DiskSource,
+  ensureSourceDisk,
+  type SourceDisk,
+  type SourceOptions,
+} from "../../lib/image/sources.ts";
 import { silentProgress } from "../../lib/progress.ts";
 import type { FileServer } from "../support/file_server.ts";
-
-/** Short pauses, so that tests are quick. */
-export const PATIENCE = { tries: 3, pauseMs: 10, stallMs: 500 };
 
 /** A temporary cache, as the environment says it, and a directory for a disk in it. */
 export class TestCache implements AsyncDisposable {
@@ -29,9 +31,10 @@ export class TestCache implements AsyncDisposable {
   }
 
   /** Makes the disk of a source. */
-  ensure(source: DiskSource, signal?: AbortSignal): Promise<SourceDisk> {
+  ensure(source: DiskSource, options: Partial<SourceOptions> = {}): Promise<SourceDisk> {
     const { work: dir } = this;
-    return ensureSourceDisk(source, { dir, progress: silentProgress, signal, patience: PATIENCE });
+    const patience = { tries: 3, pauseMs: 10, stallMs: 500 };
+    return ensureSourceDisk(source, { dir, progress: silentProgress, patience, ...options });
   }
 
   /** What is in `downloads/`, but for locks. */
