@@ -22,6 +22,11 @@ export function cacheDir(env: Env = Deno.env): string {
   return own && isAbsolute(own) ? own : fromHome(env, "XDG_CACHE_HOME", ".cache");
 }
 
+/** What mise has downloaded in VMs, for the next VM; nothing on the host uses it. */
+export function miseCacheDir(): string {
+  return join(cacheDir(), "mise");
+}
+
 /** The user's own settings. */
 export function configDir(env: Env = Deno.env): string {
   return fromHome(env, "XDG_CONFIG_HOME", ".config");
@@ -72,7 +77,7 @@ export interface Instance {
  */
 export async function projectInstance(project: string): Promise<Instance> {
   const id = await shortDigest(project);
-  const dir = stateOutside() ? join(dataDir(), "projects", id) : join(project, ".vibe");
+  const dir = sharesWhole() ? join(dataDir(), "projects", id) : join(project, ".vibe");
   return { kind: "project", title: project, id, dir };
 }
 
@@ -93,8 +98,11 @@ export async function workInstance(dir: string): Promise<Instance> {
   return { kind: "work", title: dir, id: await shortDigest(`work:${dir}`), dir };
 }
 
-/** Whether the driver of this host cannot keep `.vibe/` from the guest. */
-function stateOutside(): boolean {
+/**
+ * Whether the driver of this host shares directories as a whole: no single files, and nothing in
+ * them, such as `.vibe/`, can be kept from the guest.
+ */
+export function sharesWhole(): boolean {
   return (Deno.env.get("VIBE_DRIVER") ?? Deno.build.os) !== "linux";
 }
 

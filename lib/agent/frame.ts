@@ -44,7 +44,8 @@
  *                    to the payload's end.
  *                    kind 0: exited, value is the status.  kind 1: killed, value is the signal.
  *                    kind 2: not started or failed, value is an errno, the text says at what.
- *    12 MOUNT    >   opens a stream. u8 flags (1 read-only), strings: name in the shared tree,
+ *    12 MOUNT    >   opens a stream. u8 flags (1 read-only, 2 a copy that the
+ *                    guest may change), strings: name in the shared tree,
  *                    absolute guest path. Binds it there, making what is missing of the path.
  *                    The stream ends with EXIT, kind 0 value 0 when it worked.
  *    13 UMOUNT   >   opens a stream. String: absolute guest path. EXIT as for MOUNT.

@@ -233,9 +233,14 @@ export function encodeTerminate(graceMs: number): Uint8Array {
   return payload;
 }
 
-/** MOUNT: binds `<shared tree>/<name>` at an absolute guest path. */
-export function encodeMount(name: string, guestPath: string, readOnly: boolean): Uint8Array {
-  return new Uint8Array([readOnly ? 1 : 0, ...utf8.encode(`${name}\0${guestPath}\0`)]);
+/** MOUNT: binds `<shared tree>/<name>` at an absolute guest path. What a `copy` becomes stays there. */
+export function encodeMount(
+  name: string,
+  guestPath: string,
+  { readOnly, copy }: { readOnly: boolean; copy?: boolean },
+): Uint8Array {
+  const flags = copy ? 2 : readOnly ? 1 : 0;
+  return new Uint8Array([flags, ...utf8.encode(`${name}\0${guestPath}\0`)]);
 }
 
 /** POWEROFF; `force` does not wait for services. */

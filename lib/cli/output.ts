@@ -52,7 +52,9 @@ export function formatError(error: unknown, verbose: boolean): string {
 
 /** The table of shares that greets an interactive shell. Lines end with `\n`. */
 export function formatMounts(mounts: MountInfo[]): string {
-  const rows = mounts.map((m) => [m.host, m.guest, m.readOnly ? "read-only" : "read-write"]);
+  const rows = mounts.map((
+    m,
+  ) => [m.host, m.guest, m.copy ? "copy" : m.readOnly ? "read-only" : "read-write"]);
   return formatTable(["Host", "Guest", "Mode"], rows);
 }
 

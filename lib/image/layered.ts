@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { VibeError } from "../errors.ts";
 import { LogFile } from "../host/follow.ts";
 import { prepareHost, type PrepareOptions } from "../host/prepare.ts";
-import { cacheDir } from "../paths.ts";
+import { cacheDir, miseCacheDir } from "../paths.ts";
 import type { Base } from "./base.ts";
 import { withImageLock } from "./build.ts";
 import { checkImageName, findImage, nameImage } from "./catalog.ts";
@@ -114,6 +114,10 @@ async function buildLocked(
   }
   const base = isStep(workshop, at) ? await workshop.publish(at) : at;
   await nameImage(name, base);
+  // VMs share what mise downloads from then on.
+  if (layers.some((layer) => layer.name === "tools")) {
+    await Deno.mkdir(miseCacheDir(), { recursive: true });
+  }
   await workshop.close();
   return { base, resumed: start ? finished(start).length : 0 };
 }

@@ -6,6 +6,7 @@ import { encodeHello, encodeMount, encodePoweroff, FROM_GUEST } from "../agent/m
 import type { Vm } from "../driver/driver.ts";
 import { printable, VibeError } from "../errors.ts";
 import type { PlannedMount } from "../plan/plan.ts";
+import { isWithin } from "../share/mountinfo.ts";
 import { agentError } from "./boot_failure.ts";
 import type { SessionInfo } from "./control.ts";
 import type { Guest, GuestClient } from "./guest.ts";
@@ -98,17 +99,29 @@ export class AgentGuest implements Guest {
   /** The agent is there (or there again): clock and shares, then commands may come. */
   async #onHello(): Promise<void> {
     this.#clock.start();
-    await Promise.all(this.#mounts.map(async (mount) => {
-      const payload = encodeMount(mount.name, mount.guestPath, mount.readOnly);
-      const status = await this.#hub.request(FrameType.mount, payload);
-      if (status.kind !== "exited" || status.code !== 0) {
-        const why = status.kind === "failed" ? printable(status.message) : status.kind;
-        throw new VibeError(
-          "MOUNT_FAILED",
-          `Cannot mount "${mount.source}" at "${mount.guestPath}" in the guest: ${why}`,
-        );
-      }
-    }));
+    // What is mounted inside of another mount comes after that.
+    const isInner = ({ guestPath }: PlannedMount) =>
+      this.#mounts.some((other) =>
+        other.guestPath !== guestPath && isWithin(guestPath, other.guestPath)
+      );
+    const inner = this.#mounts.filter(isInner);
+    const outer = this.#mounts.filter((mount) => !isInner(mount));
+    await Promise.all(outer.map((mount) => this.#mount(mount)));
+    for (const mount of inner.sort((a, b) => a.guestPath.length - b.guestPath.length)) {
+      await this.#mount(mount);
+    }
     this.#hub.accepting = true;
+  }
+
+  async #mount(mount: PlannedMount): Promise<void> {
+    const payload = encodeMount(mount.name, mount.guestPath, mount);
+    const status = await this.#hub.request(FrameType.mount, payload);
+    if (status.kind !== "exited" || status.code !== 0) {
+      const why = status.kind === "failed" ? printable(status.message) : status.kind;
+      throw new VibeError(
+        "MOUNT_FAILED",
+        `Cannot mount "${mount.source}" at "${mount.guestPath}" in the guest: ${why}`,
+      );
+    }
   }
 }

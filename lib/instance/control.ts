@@ -38,7 +38,10 @@ export type VmState = "booting" | "ready" | "stopping";
 export interface MountInfo {
   host: string;
   guest: string;
+  /** Whether the guest cannot change what is on the host. */
   readOnly: boolean;
+  /** The guest may change what it sees all the same, and the host does not see that. */
+  copy?: boolean;
 }
 
 /** How commands reach a guest: over our agent, or by logging in at its console. */

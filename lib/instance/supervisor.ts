@@ -230,7 +230,7 @@ export class Supervisor {
       memoryMiB: plan.memoryMiB,
       boot: plan.boot,
       disks: [this.#disk],
-      shares: plan.mounts.map(({ guestPath: _, ...share }) => share),
+      shares: plan.mounts.map(({ guestPath: _, copy: __, ...share }) => share),
       network: plan.network,
     }, (text) => this.#note(text));
     this.#vm = vm;

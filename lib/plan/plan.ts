@@ -67,10 +67,11 @@ export function planInfo(plan: VmPlan): VmInfo {
     git: plan.git,
     network: networkName(plan.network),
     repositories: plan.repositories,
-    mounts: plan.mounts.map(({ source, guestPath, readOnly }) => ({
-      host: source,
-      guest: guestPath,
-      readOnly,
+    mounts: plan.mounts.map((mount) => ({
+      host: mount.source,
+      guest: mount.guestPath,
+      readOnly: mount.readOnly,
+      copy: mount.copy,
     })),
     mountSpecs: plan.mountSpecs,
     defaultMounts: plan.defaultMounts,

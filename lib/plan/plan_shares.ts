@@ -9,6 +9,7 @@ import { GuardSet, hideOwnFiles, ownDirectories } from "../share/guard_set.ts";
 import { mountSource, type MountSpec, parseMounts } from "../share/mount_spec.ts";
 import { isWithin } from "../share/mountinfo.ts";
 import { projectShares } from "../share/project.ts";
+import { userShares } from "../share/user_shares.ts";
 import type { VmOptions } from "./options.ts";
 
 /** The part of a {@link VmPlan} that is about shares. */
@@ -40,6 +41,10 @@ export async function planShares(
   project?.warnings.forEach(warn);
   const mounts: PlannedMount[] = project?.shares ?? [];
   const specs = parseMounts(mountSpecs, cwd, mounts.map((mount) => mount.guestPath));
+  if (project) {
+    const taken = [...mounts.map((mount) => mount.guestPath), ...specs.map(({ guest }) => guest)];
+    mounts.push(...userShares(Deno.env.get("HOME"), taken));
+  }
   for (const [index, spec] of specs.entries()) {
     mounts.push(await explicitMount(`mount-${index}`, spec, instance));
   }

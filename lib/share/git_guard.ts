@@ -25,6 +25,8 @@ import { GuardSet } from "./guard_set.ts";
 export interface PlacedShare extends Share {
   /** Absolute path in the guest. */
   guestPath: string;
+  /** The guest sees what it changes of it, and the host does not. It is shared read-only then. */
+  copy?: boolean;
 }
 
 /** What has to be watched while the VM runs, for a mount cannot guard what is not there. */

@@ -62,7 +62,12 @@ void grow_partition(const char *device);
 void grow_file_system(const char *device, const char *path);
 
 /* mount.c: for child processes, they may block. `target` is absolute. */
-bool share_mount(struct failure *failure, const char *name, const char *target, bool read_only);
+enum {
+	MOUNT_READ_ONLY = 1,
+	/* The guest may change a copy of it; see mount.c. */
+	MOUNT_COPY = 2,
+};
+bool share_mount(struct failure *failure, const char *name, const char *target, unsigned flags);
 bool share_unmount(struct failure *failure, const char *target);
 
 /* system.c: for child processes. Returns only if it failed. */

@@ -77,14 +77,14 @@ static const char *do_exec(const struct frame *frame)
 
 struct mount_request {
 	const char *name, *target;
-	bool read_only;
+	unsigned flags;
 };
 
 static bool mount_work(struct failure *failure, const void *argument)
 {
 	const struct mount_request *request = argument;
 
-	return share_mount(failure, request->name, request->target, request->read_only);
+	return share_mount(failure, request->name, request->target, request->flags);
 }
 
 static bool unmount_work(struct failure *failure, const void *argument)
@@ -100,7 +100,7 @@ static bool power_off_work(struct failure *failure, const void *argument)
 static const char *do_mount(const struct frame *frame)
 {
 	const unsigned char *at = frame->payload, *end = at + frame->length;
-	struct mount_request request = { .read_only = *at++ & 1 };
+	struct mount_request request = { .flags = *at++ };
 
 	request.name = next_string(&at, end);
 	request.target = request.name ? next_string(&at, end) : NULL;

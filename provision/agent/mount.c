@@ -15,6 +15,9 @@
 #define PARENT "/run/vibe"
 #define SHARED PARENT "/shared"
 
+/* Where the guest's changes to shares are kept that it only gets a copy of. */
+#define CHANGES "/var/lib/vibe/changes"
+
 /* Makes a directory and what leads to it; one that is there is fine. */
 static bool make_directories(const char *path)
 {
@@ -79,7 +82,33 @@ static bool mount_device(void)
 	return close(lock) == 0;
 }
 
-bool share_mount(struct failure *failure, const char *name, const char *target, bool read_only)
+/*
+ * What the guest changes goes to its own disk, and the share stays as it is. ENODEV if the kernel
+ * has no overlay file system.
+ */
+static bool mount_copy(const char *source, const char *name, const char *target)
+{
+	char upper[sizeof CHANGES "//files" + NAME_MAX], work[sizeof CHANGES "//work" + NAME_MAX];
+	char options[sizeof upper + sizeof work + PATH_MAX];
+
+	/* They have a meaning among the options. */
+	if (strpbrk(name, ",:\\")) {
+		errno = EINVAL;
+		return false;
+	}
+	snprintf(upper, sizeof upper, CHANGES "/%s/files", name);
+	snprintf(work, sizeof work, CHANGES "/%s/work", name);
+	snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s,workdir=%s", source, upper, work);
+	return make_directories(upper) && make_directories(work) &&
+	       mount("overlay", target, "overlay", 0, options) == 0;
+}
+
+static bool mount_bind(const char *source, const char *target)
+{
+	return mount(source, target, NULL, MS_BIND | MS_REC, NULL) == 0;
+}
+
+bool share_mount(struct failure *failure, const char *name, const char *target, unsigned flags)
 {
 	char source[sizeof SHARED + 1 + NAME_MAX];
 	struct stat status;
@@ -100,10 +129,19 @@ bool share_mount(struct failure *failure, const char *name, const char *target, 
 		return failed(failure, "find the share");
 	if (!(S_ISDIR(status.st_mode) ? make_directories(target) : make_file(target)))
 		return failed(failure, "make the mount point");
-	if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0)
+	if (flags & MOUNT_COPY) {
+		if (mount_copy(source, name, target))
+			return true;
+		if (errno != ENODEV)
+			return failed(failure, "mount a copy of the share");
+		/* The next best: the guest sees it, and cannot change it. */
+		flags |= MOUNT_READ_ONLY;
+	}
+	if (!mount_bind(source, target))
 		return failed(failure, "mount the share");
 	/* The host enforces it; this only makes the guest's errors plain. */
-	if (read_only && mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0) {
+	if (flags & MOUNT_READ_ONLY &&
+	    mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0) {
 		failed(failure, "make the mount read-only");
 		umount2(target, MNT_DETACH);
 		return false;

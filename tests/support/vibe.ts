@@ -13,6 +13,10 @@ export const MAIN = fileURLToPath(import.meta.resolve("../../main.ts"));
 export const TEST_CACHE = Deno.env.get("VIBE_TEST_CACHE") ??
   `/var/tmp/vibe-tests-${Deno.uid()}-${(await debianRecipe()).digest.slice(0, 8)}`;
 
+/** Deno's own cache, wherever `HOME` is. */
+const DENO_DIR = Deno.env.get("DENO_DIR") ??
+  `${Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME")}/.cache`}/deno`;
+
 /** What a finished `vibe` said. */
 export interface VibeOutput {
   code: number;
@@ -53,8 +57,10 @@ export class Project implements AsyncDisposable {
       VIBE_CACHE: TEST_CACHE,
       VIBE_RUNTIME: `${root}/r`,
       VIBE_DATA: `${root}/data`,
-      // Whoever runs the tests may have settings of their own.
+      // Whoever runs the tests may have settings, logins and caches of their own.
+      HOME: `${root}/home`,
       XDG_CONFIG_HOME: `${root}/config`,
+      DENO_DIR,
       NO_COLOR: "1",
       ...env,
     };
@@ -67,6 +73,7 @@ export class Project implements AsyncDisposable {
   static async create(name = "project", env?: Record<string, string>): Promise<Project> {
     const root = await Deno.makeTempDir({ prefix: "vibe-test-" });
     await Deno.mkdir(`${root}/${name}`);
+    await Deno.mkdir(`${root}/home`);
     const dir = await Deno.realPath(`${root}/${name}`);
     const { id } = await projectInstance(dir);
     return new Project(root, dir, id, env ?? await driverEnv());
