@@ -30,7 +30,10 @@ export function addVmOptions<T extends Command>(command: T): T {
         "share a host path; mode is read-write (default) or read-only; repeatable",
       ).argParser((spec: string, earlier: string[] | undefined) => [...earlier ?? [], spec]),
     )
-    .option("--no-default-mounts", "do not share the project directory")
+    .option(
+      "--no-default-mounts",
+      "share neither the project nor caches, settings and logins of yours",
+    )
     .addOption(
       new Option("--git <mode>", "what the guest may do to .git (default: guard)")
         .choices(GIT_MODES),

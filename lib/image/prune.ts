@@ -5,6 +5,7 @@
 
 import { basename, dirname, join } from "node:path";
 import { LogFile } from "../host/follow.ts";
+import { removeTree } from "../host/root_namespace.ts";
 import { type BaseUser, baseUsers, forgetGone } from "../instance/base_users.ts";
 import { knownInstances } from "../instance/registry.ts";
 import { FileLock } from "../lock.ts";
@@ -18,6 +19,7 @@ import { initrdName } from "./initrd.ts";
 import { unlessDamaged } from "./inventory.ts";
 import { leftPartials, sweepPartial } from "./partial.ts";
 import { freeBase } from "./remove.ts";
+import { buildsDir } from "./workshop.ts";
 import { fileSystemError } from "./room.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
@@ -25,7 +27,16 @@ const MONTH = 30 * DAY;
 
 /** Something that nothing uses. */
 export interface Garbage {
-  kind: "base" | "partial image" | "initrd" | "agent" | "download" | "leftover" | "runtime" | "log";
+  kind:
+    | "base"
+    | "partial image"
+    | "build"
+    | "initrd"
+    | "agent"
+    | "download"
+    | "leftover"
+    | "runtime"
+    | "log";
   path: string;
   /** What it takes on the disk. */
   bytes: number;
@@ -57,6 +68,7 @@ export async function findGarbage(options: PruneOptions = {}): Promise<Findings>
   const agent = await readAgent();
   const lists = await Promise.all([
     oldPartials(),
+    oldBuilds(),
     oldInitrds(agent.digest, garbage.map(({ path }) => basename(path))),
     oldAgents(agent.digest),
     oldDownloads(),
@@ -96,9 +108,10 @@ async function remove({ kind, path }: Garbage, options: PruneOptions): Promise<b
     const rest = users.filter((user) => !counted.includes(user)).map(({ instance }) => instance.id);
     return counted.length === 0 && await freeBase(id, [...stale, ...rest]) !== null;
   }
-  if (kind === "partial image") {
+  if (kind === "partial image" || kind === "build") {
     using log = await LogFile.create(join(cacheDir(), "logs"), "prune");
-    await sweepPartial(path, log);
+    if (kind === "build") await removeTree(path, { log });
+    else await sweepPartial(path, log);
     return true;
   }
   await Deno.remove(path, { recursive: true }).catch((error) => {
@@ -139,6 +152,14 @@ async function isBuilding(): Promise<boolean> {
 async function oldPartials(): Promise<Garbage[]> {
   const dirs = await leftPartials().catch(ignoreMissing);
   return await Promise.all(dirs.map((path) => garbageAt("partial image", path)));
+}
+
+/** Builds that failed, and nobody went on with. */
+async function oldBuilds(): Promise<Garbage[]> {
+  const found = await collect("build", (_, age) => isOlder(age, MONTH), buildsDir());
+  const free = found.map(({ path }) => isFree(catalogPath(basename(path), "lock")));
+  const isUnused = await Promise.all(free);
+  return found.filter((_, i) => isUnused[i]);
 }
 
 /** Those of other bases than there are, and of agents of other versions of vibe. */

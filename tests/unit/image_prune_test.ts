@@ -162,6 +162,9 @@ Deno.test("prune takes what was left behind, by age, also with a clock that was 
     const then = new Date(Date.now() - 40 * DAY);
     await Deno.utime(`${root}/runtime/0123456789ab`, then, then);
     await Deno.utime(`${cache}/agent/x.partial`, then, then);
+    await agedFile(`${cache}/builds/given-up/state.json`, 40);
+    await agedFile(`${cache}/builds/new/state.json`, 0);
+    await Deno.utime(`${cache}/builds/given-up`, then, then);
     const young = ["logs/new.log", "downloads/0-disk.partial", "images/x.json.18.partial"];
     for (const path of [...young, "somebody/else"]) await agedFile(`${cache}/${path}`, 0);
     await agedFile(`${cache}/bases/alive.partial/disk.raw`, 40);
@@ -179,6 +182,7 @@ Deno.test("prune takes what was left behind, by age, also with a clock that was 
         "fedcba9876543210-disk.tar.xz.partial",
         other,
         "future.log",
+        "given-up",
         "named-ffffffffffffffff-1.cpio",
         "x.partial",
       ].sort(),
