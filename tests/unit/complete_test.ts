@@ -19,8 +19,8 @@ async function offered(...words: string[]): Promise<{ paths: string; values: str
 Deno.test("commands, options and their values", async () => {
   deepStrictEqual(await offered("ru"), { paths: "none", values: ["run"] });
   deepStrictEqual((await offered("run", "--gi")).values, ["--git"]);
-  deepStrictEqual((await offered("--git", "")).values, ["guard", "rw", "ro", "hide"]);
-  deepStrictEqual((await offered("--git=r")).values, ["--git=rw", "--git=ro"]);
+  deepStrictEqual((await offered("--git", "")).values, ["hide", "ro", "guard", "rw"]);
+  deepStrictEqual((await offered("--git=r")).values, ["--git=ro", "--git=rw"]);
   deepStrictEqual((await offered("--image", "de")).values, ["default", "dev"]);
   deepStrictEqual((await offered("--image=dev")).values, ["--image=dev"]);
   deepStrictEqual((await offered("--cpus", "")).values, []);
