@@ -24,13 +24,14 @@ export interface Bench {
 const STREAM_BYTES = 512 << 20;
 
 /** The median of some runs. */
-async function median(runs: number, measure: () => Promise<number>): Promise<number> {
+export async function median(runs: number, measure: () => Promise<number>): Promise<number> {
   const values: number[] = [];
   for (let i = 0; i < runs; i++) values.push(await measure());
   return values.sort((a, b) => a - b)[Math.floor(runs / 2)];
 }
 
-async function seconds(work: () => Promise<unknown>): Promise<number> {
+/** How long some work takes. */
+export async function seconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work();
   return (performance.now() - start) / 1000;
@@ -41,15 +42,19 @@ async function runTrue(project: Project): Promise<void> {
   if (code !== 0) throw new Error(`vibe run true: ${stderr}`);
 }
 
-/** (a) `vibe run true` from nothing running, beside plain QEMU up to bash. */
-export async function coldRun({ base, dir }: Bench): Promise<Measure> {
-  await using project = await Project.create();
+/** `vibe run true` from nothing running, in a VM that has been started before. */
+export async function coldVibe(env: Record<string, string> = {}): Promise<number> {
+  await using project = await Project.create("project", env);
   await runTrue(project);
-  const value = await median(3, async () => {
+  return await median(3, async () => {
     await project.stopped();
     return await seconds(() => runTrue(project));
   });
-  await project.stopped();
+}
+
+/** (a) `vibe run true` from nothing running, beside plain QEMU up to bash. */
+export async function coldRun({ base, dir }: Bench): Promise<Measure> {
+  const value = await coldVibe();
   const floor = await median(3, async () => {
     const events = await runFloor({ base, dir: `${dir}/floor`, script: "echo @end" });
     return events.get("end")!;
