@@ -4,7 +4,7 @@ import type { ClassFacts, Facts } from "./facts/extract.ts";
 import virtualization from "./facts/virtualization.json" with { type: "json" };
 
 /** A node of `clang -ast-dump=json`; of the many fields those that are read here. */
-interface Node {
+export interface Node {
   kind: string;
   name?: string;
   value?: string;
@@ -43,7 +43,8 @@ export async function syntaxTree(file: string, include: string[]): Promise<Node>
   return JSON.parse(decoder.decode(output.stdout));
 }
 
-function* walk(node: Node): Generator<Node> {
+/** A node and all that is in it. */
+export function* walk(node: Node): Generator<Node> {
   yield node;
   for (const child of node.inner ?? []) yield* walk(child);
 }

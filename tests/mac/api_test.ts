@@ -3,12 +3,20 @@
 import { deepStrictEqual as assertEquals, ok } from "node:assert/strict";
 import { compare, implemented, protocolMethods, syntaxTree } from "./api.ts";
 import { DYLIB_SOURCE } from "./build.ts";
+import { compareFoundation, readDeclarations } from "./foundation.ts";
+import { macFoundation } from "./packages.ts";
 
 const HEADER = "Virtualization/Virtualization.h";
+const FOUNDATION = "Foundation/Foundation.h";
 
 async function compareFrameworks(frameworks: string) {
   const tree = await syntaxTree(`${frameworks}/${HEADER}`, [frameworks]);
   return compare(tree);
+}
+
+async function compareFoundationIn(frameworks: string) {
+  const tree = await syntaxTree(`${frameworks}/${FOUNDATION}`, [frameworks]);
+  return compareFoundation(tree, readDeclarations(await macFoundation()));
 }
 
 Deno.test("every declaration agrees with the facts about the SDK", async () => {
@@ -28,33 +36,59 @@ Deno.test("the machine implements the whole delegate protocol", async () => {
   assertEquals(protocolMethods("VZVirtualMachineDelegate").filter((m) => !methods.includes(m)), []);
 });
 
+Deno.test("what is declared of Foundation agrees with its SDK", async () => {
+  const result = await compareFoundationIn(`${DYLIB_SOURCE}/sdk/frameworks`);
+  assertEquals(result.wrong, []);
+  ok(
+    result.classes >= 14 && result.methods >= 50 && result.constants >= 4,
+    JSON.stringify(result),
+  );
+});
+
 /** An edit to a header, and what the comparison must say of it. */
-const PLANTED: [file: string, from: string, to: string, report: string][] = [
-  [HEADER, "VZLinuxBootLoader : VZBootLoader", "VZLinuxBootLoader : NSObject", "declared below"],
-  [HEADER, "initWithKernelURL:(NSURL *)", "initWithKernelUrl:(NSURL *)", "no such method"],
-  [HEADER, "readOnly:(BOOL)readOnly;", "readOnly:(NSInteger)readOnly;", "declared instancetype("],
+type Planted = [from: string, to: string, report: string];
+
+const IN_VIRTUALIZATION: Planted[] = [
+  ["VZLinuxBootLoader : VZBootLoader", "VZLinuxBootLoader : NSObject", "declared below"],
+  ["initWithKernelURL:(NSURL *)", "initWithKernelUrl:(NSURL *)", "no such method"],
+  ["readOnly:(BOOL)readOnly;", "readOnly:(NSInteger)readOnly;", "declared instancetype("],
+  ["(nullable instancetype)initWithString:", "(instancetype)initWithString:", "is instance"],
+  ["VZLinuxRosettaAvailabilityInstalled = 2", "VZLinuxRosettaAvailabilityInstalled = 3", "is 2"],
+  ["VZLinuxRosettaAvailabilityNotInstalled", "VZLinuxRosettaMissing", "is undefined"],
+  ["VZVirtioEntropyDevice", "VZVirtioEntropicDevice", "no such class"],
+  ["guestDidStopVirtualMachine:", "guestDidStop:", "no such method"],
+];
+
+const IN_FOUNDATION: Planted[] = [
+  ["@interface NSFileHandle", "@interface NSFileHandler", "no such class"],
+  ["NSMutableArray<T> : NSArray<T>", "NSMutableArray<T> : NSString", "is not below NSString"],
+  ["closeOnDealloc:(BOOL)", "closeOnDeallocation:(BOOL)", "no such method"],
+  ["closeOnDealloc:(BOOL)", "closeOnDealloc:(int)", "declared self(number,number)"],
+  ["+ (NSURL *)fileURLWithPath:", "- (NSURL *)fileURLWithPath:", "no such method"],
   [
-    HEADER,
-    "(nullable instancetype)initWithString:",
-    "(instancetype)initWithString:",
-    "is instance",
+    "removeObjectAtIndex:(NSUInteger)index",
+    "removeObjectAtIndex:(T)index",
+    "declared void(object)",
   ],
-  [
-    HEADER,
-    "VZLinuxRosettaAvailabilityInstalled = 2",
-    "VZLinuxRosettaAvailabilityInstalled = 3",
-    "is 2",
-  ],
-  [HEADER, "VZLinuxRosettaAvailabilityNotInstalled", "VZLinuxRosettaMissing", "is undefined"],
-  [HEADER, "VZVirtioEntropyDevice", "VZVirtioEntropicDevice", "no such class"],
-  [HEADER, "guestDidStopVirtualMachine:", "guestDidStop:", "no such method"],
+  ["NSInteger code;", "NSString *code;", "declared string()"],
+  ["NSJSONWritingPrettyPrinted = 1", "NSJSONWritingPrettyPrinted = 2", "declared 2, is 1"],
+  ["NSJSONReadingMutableContainers", "NSJSONReadingMutability", "is undefined"],
 ];
 
 Deno.test("a planted error is reported, each of them", async () => {
+  await plantEach(HEADER, IN_VIRTUALIZATION, compareFrameworks);
+  await plantEach(FOUNDATION, IN_FOUNDATION, compareFoundationIn);
+});
+
+async function plantEach(
+  file: string,
+  errors: Planted[],
+  compareIn: (frameworks: string) => Promise<{ wrong: string[] }>,
+): Promise<void> {
   const dir = await Deno.makeTempDir();
   try {
-    for (const [file, from, to, report] of PLANTED) {
-      for (const name of ["Foundation/Foundation.h", HEADER, "dispatch/dispatch.h"]) {
+    for (const [from, to, report] of errors) {
+      for (const name of [FOUNDATION, HEADER, "dispatch/dispatch.h"]) {
         await Deno.mkdir(`${dir}/${name.split("/")[0]}`, { recursive: true });
         const text = await Deno.readTextFile(`${DYLIB_SOURCE}/sdk/frameworks/${name}`);
         if (name === file) ok(text.includes(from), from);
@@ -63,10 +97,10 @@ Deno.test("a planted error is reported, each of them", async () => {
           name === file ? text.replaceAll(from, to) : text,
         );
       }
-      const { wrong } = await compareFrameworks(dir);
+      const { wrong } = await compareIn(dir);
       ok(wrong.some((w) => w.includes(report)), `${from} -> ${to}: ${JSON.stringify(wrong)}`);
     }
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
-});
+}

@@ -37,6 +37,8 @@ export const DEBIAN_PACKAGES: { name: string; file: string; why: string }[] = [
 
 /** A Deno for macOS with the signature of its makers: what the signer is compared with. */
 const MAC_DENO = { name: "@deno/darwin-arm64", version: "2.9.5" };
+/** TypeScript declarations that are generated from the SDK of macOS. */
+const MAC_TYPES = { name: "@nativescript/macos-node-api", version: "0.4.0" };
 const DOWNLOADS = fileURLToPath(new URL("../../dist/mac/npm", import.meta.url));
 
 /** The Debian packages that are not installed. */
@@ -49,17 +51,41 @@ export async function missingPackages(): Promise<string[]> {
 }
 
 /** The path of a Deno for macOS (80 MB), downloaded through npm the first time. */
-export async function macDeno(): Promise<string> {
-  const dir = `${DOWNLOADS}/${MAC_DENO.version}`;
-  const path = `${dir}/package/deno`;
+export function macDeno(): Promise<string> {
+  return fileOfPackage(MAC_DENO, "deno");
+}
+
+/** The text of the declarations of Foundation (6 MB to download), from the SDK of macOS. */
+export async function macFoundation(): Promise<string> {
+  const files = ["types/Runtime.d.ts", "types/Foundation.d.ts"];
+  const texts = [];
+  for (const file of files) {
+    texts.push(await Deno.readTextFile(await fileOfPackage(MAC_TYPES, file)));
+  }
+  return texts.join("\n");
+}
+
+/** The path of a file of an npm package. Nothing in the package is run. */
+async function fileOfPackage(
+  { name, version }: { name: string; version: string },
+  file: string,
+): Promise<string> {
+  const dir = `${DOWNLOADS}/${name.replace("/", "-")}-${version}`;
+  const path = `${dir}/package/${file}`;
   if (await Deno.stat(path).then(() => true, () => false)) return path;
-  await Deno.mkdir(dir, { recursive: true });
-  const spec = `${MAC_DENO.name}@${MAC_DENO.version}`;
-  const packed = await run(["npm", "pack", "--silent", "--pack-destination", dir, spec]);
+  const aside = await Deno.makeTempDir({ dir: await made(DOWNLOADS) });
+  const spec = `${name}@${version}`;
+  const packed = await run(["npm", "pack", "--silent", "--pack-destination", aside, spec]);
   if (!packed.success) throw new Error(`Cannot download ${spec}:\n${packed.stderr}`);
-  const unpacked = await run(["tar", "-xzf", `${dir}/${packed.stdout.trim()}`, "-C", dir]);
+  const unpacked = await run(["tar", "-xzf", `${aside}/${packed.stdout.trim()}`, "-C", aside]);
   if (!unpacked.success) throw new Error(`Cannot unpack ${spec}:\n${unpacked.stderr}`);
+  await Deno.rename(aside, dir);
   return path;
+}
+
+async function made(dir: string): Promise<string> {
+  await Deno.mkdir(dir, { recursive: true });
+  return dir;
 }
 
 if (import.meta.main) {
