@@ -48,7 +48,8 @@
  *                    guest may change), strings: name in the shared tree,
  *                    absolute guest path. Binds it there, making what is missing of the path.
  *                    The stream ends with EXIT, kind 0 value 0 when it worked.
- *    13 UMOUNT   >   opens a stream. String: absolute guest path. EXIT as for MOUNT.
+ *    13 UMOUNT   >   opens a stream. u8 flags (1: also if it is in use), string: absolute guest path.
+ *                    EXIT as for MOUNT.
  *    14 POWEROFF >   opens a stream. u8 flags (1: do not wait for services). The machine goes
  *                    off; EXIT comes only if that failed.
  *    15 CLOCK    >   opens a stream. i64 seconds, u32 nanoseconds since 1970, u8 flags (1 back). The

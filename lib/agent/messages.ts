@@ -243,6 +243,11 @@ export function encodeMount(
   return new Uint8Array([flags, ...utf8.encode(`${name}\0${guestPath}\0`)]);
 }
 
+/** UMOUNT of an absolute guest path; `inUse`: also if programs have files open there. */
+export function encodeUmount(guestPath: string, inUse: boolean): Uint8Array {
+  return new Uint8Array([inUse ? 1 : 0, ...utf8.encode(`${guestPath}\0`)]);
+}
+
 /** POWEROFF; `force` does not wait for services. */
 export function encodePoweroff(force: boolean): Uint8Array {
   return new Uint8Array([force ? 1 : 0]);

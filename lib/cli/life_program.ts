@@ -1,7 +1,7 @@
 /** The commands that start and end VMs. */
 
 import type { Command } from "commander";
-import { addVmOptions, mergedOptions } from "./options.ts";
+import { addVmOptions, mergedOptions, NAME_OPTION } from "./options.ts";
 
 /** Adds them to the program. */
 export function addLifeCommands(program: Command, exit: (code: number) => void): void {
@@ -21,7 +21,7 @@ export function addLifeCommands(program: Command, exit: (code: number) => void):
     .description("Stop this directory's VM: in good order, by force after 30 seconds.")
     .option("--force", "pull the plug at once")
     .option("--all", "every VM that runs")
-    .option("--name <name>", "the VM of that name instead of the directory's")
+    .option(...NAME_OPTION)
     .action(async (_options, command: Command) => {
       const { stop } = await import("./life_commands.ts");
       exit(await stop({ ...mergedOptions(command), ...command.opts() }));
@@ -43,7 +43,7 @@ export function addLifeCommands(program: Command, exit: (code: number) => void):
   program.command("info")
     .description("This directory's VM in detail.")
     .option("--json", "for programs")
-    .option("--name <name>", "the VM of that name instead of the directory's")
+    .option(...NAME_OPTION)
     .action(async (_options, command: Command) => {
       const { info } = await import("./list_commands.ts");
       exit(await info({ ...mergedOptions(command), ...command.opts() }));
@@ -54,7 +54,7 @@ export function addLifeCommands(program: Command, exit: (code: number) => void):
     .option("--all", "every VM")
     .option("--force", "also those that run: pull the plug")
     .option("-y, --yes", "do not ask")
-    .option("--name <name>", "the VM of that name instead of the directory's")
+    .option(...NAME_OPTION)
     .action(async (words: string[], _options, command: Command) => {
       const { rm } = await import("./remove_commands.ts");
       exit(await rm(words, { ...mergedOptions(command), ...command.opts() }));
@@ -65,7 +65,7 @@ export function addLifeCommands(program: Command, exit: (code: number) => void):
     .option("--console", "the guest's system console (default)")
     .option("--supervisor", "what the VM's supervisor did")
     .option("--provision", "how the last image was built")
-    .option("--name <name>", "the VM of that name instead of the directory's")
+    .option(...NAME_OPTION)
     .action(async (_options, command: Command) => {
       const { logs } = await import("./log_commands.ts");
       exit(await logs({ ...mergedOptions(command), ...command.opts() }));

@@ -15,6 +15,12 @@ export interface CliOptions extends VmOptions, RunOptions {
   verbose?: boolean;
 }
 
+/** For commands about one VM that do not start it. */
+export const NAME_OPTION = [
+  "--name <name>",
+  "the VM of that name instead of the directory's",
+] as const;
+
 /** Adds the options of {@link CliOptions} to a command. */
 export function addVmOptions<T extends Command>(command: T): T {
   command

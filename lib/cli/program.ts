@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { ExitCode } from "../errors.ts";
 import { addCompletionsCommand } from "./completions_program.ts";
 import { addLifeCommands } from "./life_program.ts";
+import { addMountCommands } from "./mount_program.ts";
 import { addImageCommands } from "./image_program.ts";
 import { addDoctorCommand } from "./doctor_program.ts";
 import { addConfigCommands } from "./config_program.ts";
@@ -56,6 +57,7 @@ export function buildProgram(exit: (code: number) => void): Command {
     exit(await (actions.length > 0 ? act(actions, options) : shell(options)));
   });
   addLifeCommands(program, exit);
+  addMountCommands(program, exit);
   addVmOptions(program.command("run"))
     .description("Run one command in the VM and exit with its status.")
     .argument("<command...>", "program and arguments, best after --")

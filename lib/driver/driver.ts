@@ -133,6 +133,10 @@ export interface Vm extends AsyncDisposable {
   /** Stops the virtual CPUs, as a host that goes to sleep does. */
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Shows the guest one share more. @throws {VibeError} `SHARE_*`. */
+  addShare(share: Share): Promise<void>;
+  /** Shows the guest a share no longer, by its name. @throws {VibeError} `SHARE_*`. */
+  removeShare(name: string): Promise<void>;
   /** Whether its CPUs stand still: after {@link pause}, or a write error of the host's disk. */
   paused(): Promise<boolean>;
   /** What it takes from the host now; null where the host does not tell. */

@@ -6,7 +6,7 @@ import { dieWithParent, which } from "../process.ts";
 import { type ShareServer, startShares } from "../share/virtiofsd.ts";
 import type { KeeperReport } from "../share/keeper.ts";
 import { hostAccelerator } from "./accel.ts";
-import type { Boot, ByteStream, Driver, Vm, VmConfig, VmExit, VmUsage } from "./driver.ts";
+import type { Boot, ByteStream, Driver, Share, Vm, VmConfig, VmExit, VmUsage } from "./driver.ts";
 import { Qmp, type QmpEvent } from "./qmp.ts";
 import { processUsage } from "./usage.ts";
 import { qemuArgs, qemuProgram, type QemuSockets } from "./qemu_args.ts";
@@ -193,6 +193,22 @@ class QemuVm implements Vm {
 
   async resume(): Promise<void> {
     await this.#execute("cont");
+  }
+
+  async addShare(share: Share): Promise<void> {
+    await this.#server().add(share);
+  }
+
+  async removeShare(name: string): Promise<void> {
+    await this.#server().remove(name);
+  }
+
+  /** A device for shares cannot be added to a machine that runs. */
+  #server(): ShareServer {
+    if (this.#shares) return this.#shares;
+    throw new VibeError("SHARE_NONE", "Cannot change the shares: the VM was started without any", {
+      hint: "`vibe restart` with --mount starts it with one.",
+    });
   }
 
   async paused(): Promise<boolean> {

@@ -219,6 +219,15 @@ class VzVm implements Vm {
     this.onResume();
   }
 
+  /** The framework could: setShare of VZVirtioFileSystemDevice. The bridge has no call for it. */
+  addShare(): Promise<never> {
+    return Promise.reject(fixedShares());
+  }
+
+  removeShare(): Promise<never> {
+    return Promise.reject(fixedShares());
+  }
+
   /** Nothing but {@link pause} stops its CPUs. */
   paused(): Promise<boolean> {
     return Promise.resolve(this.#paused);
@@ -259,4 +268,12 @@ class VzVm implements Vm {
     this.#machine[Symbol.dispose]();
     return exit;
   }
+}
+
+function fixedShares(): VibeError {
+  return new VibeError(
+    "SHARE_FIXED",
+    "Cannot change the shares of a VM that runs: vibe cannot do that on macOS",
+    { hint: "`vibe restart` with --mount starts it with another one." },
+  );
 }

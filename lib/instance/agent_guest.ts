@@ -2,7 +2,14 @@
 
 import { FrameConnection } from "../agent/connection.ts";
 import { FrameType, PROTOCOL_VERSION, ProtocolError } from "../agent/frame.ts";
-import { encodeHello, encodeMount, encodePoweroff, FROM_GUEST } from "../agent/messages.ts";
+import {
+  encodeHello,
+  encodeMount,
+  encodePoweroff,
+  encodeUmount,
+  type ExitStatus,
+  FROM_GUEST,
+} from "../agent/messages.ts";
 import type { Vm } from "../driver/driver.ts";
 import { printable, VibeError } from "../errors.ts";
 import type { PlannedMount } from "../plan/plan.ts";
@@ -13,6 +20,10 @@ import type { Guest, GuestClient } from "./guest.ts";
 import { GuestClock } from "./guest_clock.ts";
 import { waitForGuestWork } from "./guest_work.ts";
 import { checkHello, Hub } from "./hub.ts";
+
+/** Linux errno values. */
+const EBUSY = 16;
+const EINVAL = 22;
 
 /** See the head of this file. */
 export class AgentGuest implements Guest {
@@ -67,6 +78,34 @@ export class AgentGuest implements Guest {
     }
   }
 
+  async mount(mount: PlannedMount): Promise<void> {
+    const { name, source, guestPath } = mount;
+    const payload = encodeMount(name, guestPath, mount);
+    const status = await this.#hub.request(FrameType.mount, payload);
+    if (status.kind === "exited" && status.code === 0) return;
+    throw new VibeError(
+      "MOUNT_FAILED",
+      `Cannot mount "${printable(source)}" at "${printable(guestPath)}" in the guest: ${
+        why(status)
+      }`,
+    );
+  }
+
+  async unmount({ guestPath }: PlannedMount, inUse: boolean): Promise<void> {
+    const status = await this.#hub.request(FrameType.umount, encodeUmount(guestPath, inUse));
+    if (status.kind === "exited" && status.code === 0) return;
+    const place = printable(guestPath);
+    if (status.kind === "failed" && status.errno === EBUSY) {
+      throw new VibeError("MOUNT_BUSY", `Cannot unmount "${place}" in the guest: it is in use`, {
+        hint: "A program there has files open in it, or stands in it. --force takes it away.",
+      });
+    }
+    // What the guest has unmounted by itself is no longer there to be unmounted.
+    if (status.kind === "failed" && status.errno === EINVAL) return;
+    const message = `Cannot unmount "${place}" in the guest: ${why(status)}`;
+    throw new VibeError("MOUNT_FAILED", message);
+  }
+
   sessions(): SessionInfo[] {
     return this.#hub.sessions();
   }
@@ -106,22 +145,14 @@ export class AgentGuest implements Guest {
       );
     const inner = this.#mounts.filter(isInner);
     const outer = this.#mounts.filter((mount) => !isInner(mount));
-    await Promise.all(outer.map((mount) => this.#mount(mount)));
+    await Promise.all(outer.map((mount) => this.mount(mount)));
     for (const mount of inner.sort((a, b) => a.guestPath.length - b.guestPath.length)) {
-      await this.#mount(mount);
+      await this.mount(mount);
     }
     this.#hub.accepting = true;
   }
+}
 
-  async #mount(mount: PlannedMount): Promise<void> {
-    const payload = encodeMount(mount.name, mount.guestPath, mount);
-    const status = await this.#hub.request(FrameType.mount, payload);
-    if (status.kind !== "exited" || status.code !== 0) {
-      const why = status.kind === "failed" ? printable(status.message) : status.kind;
-      throw new VibeError(
-        "MOUNT_FAILED",
-        `Cannot mount "${mount.source}" at "${mount.guestPath}" in the guest: ${why}`,
-      );
-    }
-  }
+function why(status: ExitStatus): string {
+  return status.kind === "failed" ? printable(status.message) : status.kind;
 }

@@ -126,6 +126,15 @@ export class ConsoleGuest implements Guest {
     this.#accepting = true;
   }
 
+  /** The one console may be in use by a program. */
+  mount(): Promise<never> {
+    return Promise.reject(noLiveMounts());
+  }
+
+  unmount(): Promise<never> {
+    return Promise.reject(noLiveMounts());
+  }
+
   async onConsole(chunk: Uint8Array): Promise<void> {
     const session = this.#session;
     if (!session) return;
@@ -267,4 +276,9 @@ export class ConsoleGuest implements Guest {
 
 async function writeAll(stream: ByteStream, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.byteLength;) at += await stream.write(bytes.subarray(at));
+}
+
+function noLiveMounts(): VibeError {
+  const message = "Cannot change the shares of a VM that runs: its guest has no agent";
+  return new VibeError("MOUNT_NO_AGENT", message, { hint: "Restart it with --mount." });
 }

@@ -10,6 +10,7 @@
 import type { VmExit, VmUsage } from "../driver/driver.ts";
 import { printable } from "../errors.ts";
 import type { Instance } from "../paths.ts";
+import type { PlacedShare } from "../share/git_guard.ts";
 import type { GitMode } from "../share/git_mode.ts";
 import type { Repository } from "../share/git_scan.ts";
 import { VERSION } from "../version.ts";
@@ -117,6 +118,10 @@ export interface Requests {
   keep: [{ on: boolean }, null];
   /** Why does the VM stay when the one who asks leaves? `others` are attached, too. */
   leave: [Record<never, never>, HeldBy | "others" | null];
+  /** Share one directory or file more. */
+  mountAdd: [{ mount: PlacedShare }, null];
+  /** Share what is at a guest path no longer; `force`: also if it is in use there. */
+  mountRemove: [{ guest: string; force: boolean }, null];
 }
 
 /** A request's name. */

@@ -3,6 +3,7 @@
 import type { FrameConnection } from "../agent/connection.ts";
 import type { Frame } from "../agent/frame.ts";
 import type { Vm } from "../driver/driver.ts";
+import type { PlannedMount } from "../plan/plan.ts";
 import type { SessionInfo } from "./control.ts";
 
 /** One command (terminal, script) that is attached. */
@@ -26,6 +27,10 @@ export interface Guest {
    * @throws {VibeError} if that cannot be.
    */
   serve(vm: Vm): Promise<void>;
+  /** Shows a share, which the VM has, at its place. @throws {VibeError} `MOUNT_FAILED`. */
+  mount(mount: PlannedMount): Promise<void>;
+  /** Takes it away from there. @throws {VibeError} `MOUNT_BUSY`, `MOUNT_FAILED`. */
+  unmount(mount: PlannedMount, inUse: boolean): Promise<void>;
   /** Output of the system console. More of it comes when the promise resolves. */
   onConsole(chunk: Uint8Array): Promise<void> | void;
   /** Asks the guest to power off, and refuses new streams. False if it cannot be asked. */

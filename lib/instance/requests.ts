@@ -1,6 +1,7 @@
 /** The supervisor's answers to requests. */
 
 import { reason, VibeError } from "../errors.ts";
+import type { PlannedMount } from "../plan/plan.ts";
 import type {
   ControlRequest,
   RequestName,
@@ -14,6 +15,8 @@ export interface Answerer {
   status(): Promise<VmStatus>;
   stop(force: boolean): void;
   keep(on: boolean): void;
+  addMount(mount: PlannedMount): Promise<void>;
+  removeMount(guest: string, force: boolean): Promise<void>;
 }
 
 /** A request that has an answer. */
@@ -55,6 +58,12 @@ async function valueOf(
       return null;
     case "keep":
       vm.keep(question.on);
+      return null;
+    case "mountAdd":
+      await vm.addMount(question.mount);
+      return null;
+    case "mountRemove":
+      await vm.removeMount(question.guest, question.force);
       return null;
   }
 }

@@ -9,7 +9,7 @@ import { encodeHello, FROM_CLIENT } from "../agent/messages.ts";
 import type { Disk, Driver, Vm, VmExit } from "../driver/driver.ts";
 import { reason, VibeError } from "../errors.ts";
 import { instancePaths } from "../paths.ts";
-import { planInfo, type VmPlan } from "../plan/plan.ts";
+import { planInfo, type PlannedMount, type VmPlan } from "../plan/plan.ts";
 import { watchGit } from "../share/git_watch.ts";
 import { VERSION } from "../version.ts";
 import { consoleHint, exitBeforeHello, noSignOfLife } from "./boot_failure.ts";
@@ -30,6 +30,7 @@ import {
 import type { Guest } from "./guest.ts";
 import { checkHello } from "./hub.ts";
 import { Lifetime } from "./lifetime.ts";
+import { LiveMounts } from "./live_mounts.ts";
 import { otherVersion } from "./link.ts";
 import { answer } from "./requests.ts";
 import type { VmRuntime } from "./runtime.ts";
@@ -56,6 +57,7 @@ export class Supervisor {
   readonly #console = new ConsoleLog();
   readonly #clients = new Set<FrameConnection>();
   readonly #lifetime: Lifetime<FrameConnection>;
+  readonly #mounts: LiveMounts;
   readonly #since = new Date().toISOString();
   readonly #forced = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<End>();
@@ -79,6 +81,7 @@ export class Supervisor {
     this.#driver = driver;
     this.#log = log;
     this.#guest = openGuest(plan, log, (error) => this.#fail(error));
+    this.#mounts = new LiveMounts(plan.mounts);
     this.#lifetime = new Lifetime({
       ...plan,
       guestWork: (held) => this.#guest.waitForWork(held),
@@ -142,6 +145,23 @@ export class Supervisor {
   keep(on: boolean): void {
     this.#log(`keep: ${on}`);
     this.#lifetime.setKeep(on);
+  }
+
+  /** Shares one directory or file more. @throws {VibeError} `MOUNT_*`, `SHARE_*`. */
+  async addMount(mount: PlannedMount): Promise<void> {
+    await this.#mounts.add(this.#readyVm(), this.#guest, mount);
+    this.#log(`mounted: ${mount.source} at ${mount.guestPath}`);
+  }
+
+  /** Shares it no longer. @throws {VibeError} `MOUNT_*`, `SHARE_*`. */
+  async removeMount(guest: string, force: boolean): Promise<void> {
+    await this.#mounts.remove(this.#readyVm(), this.#guest, guest, force);
+    this.#log(`unmounted: ${guest}`);
+  }
+
+  #readyVm(): Vm {
+    if (this.#vm && this.#state === "ready") return this.#vm;
+    throw new VibeError("VM_NOT_READY", "The VM is starting or stopping: try again");
   }
 
   async #accept(listener: Deno.UnixListener): Promise<void> {

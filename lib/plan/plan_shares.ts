@@ -60,7 +60,7 @@ export async function planShares(
 }
 
 /** A `--mount`. Nothing in it is guarded but the disks of VMs, this one's and others'. */
-async function explicitMount(
+export async function explicitMount(
   name: string,
   spec: MountSpec,
   instance: Instance,

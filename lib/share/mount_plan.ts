@@ -53,17 +53,30 @@ export function planMounts(shares: CheckedShare[], layout: TreeLayout, mounts: M
   // `shared`, so that what is bound later reaches the daemon's own mount namespace, too; and
   // read-only, or the guest could fill the runtime directory with files beside the shares.
   planner.bind(layout.tree, layout.tree, true, ["shared"]);
-  for (const share of shares) {
-    const top = `${layout.tree}/${share.name}`;
-    planner.bind(share.source, top, share.readOnly);
-    for (const guard of share.guards.toSorted((a, b) => depth(a.path) - depth(b.path))) {
-      const target = `${top}/${guard.path}`;
-      const empty = guard.kind === "directory" ? layout.emptyDir : layout.emptyFile;
-      const source = guard.rule === "hide" ? empty : target;
-      planner.bind(source, target, share.readOnly || guard.rule !== "pin");
-    }
-  }
+  for (const share of shares) bindShare(planner, share, layout);
   return { binds: planner.binds, expected: planner.expected };
+}
+
+/**
+ * Plans one more share, in `layout.tree`, which is there.
+ *
+ * @param mounts what is mounted in the namespace now.
+ */
+export function planShare(share: CheckedShare, layout: TreeLayout, mounts: Mount[]): MountPlan {
+  const planner = new Planner(mounts);
+  bindShare(planner, share, layout);
+  return { binds: planner.binds, expected: planner.expected };
+}
+
+function bindShare(planner: Planner, share: CheckedShare, layout: TreeLayout): void {
+  const top = `${layout.tree}/${share.name}`;
+  planner.bind(share.source, top, share.readOnly);
+  for (const guard of share.guards.toSorted((a, b) => depth(a.path) - depth(b.path))) {
+    const target = `${top}/${guard.path}`;
+    const empty = guard.kind === "directory" ? layout.emptyDir : layout.emptyFile;
+    const source = guard.rule === "hide" ? empty : target;
+    planner.bind(source, target, share.readOnly || guard.rule !== "pin");
+  }
 }
 
 /** The binds as an fstab. */

@@ -58,6 +58,16 @@ export function mountsBelow(mounts: Mount[], path: string): Mount[] {
   );
 }
 
+/** Which file systems a path and all below it lead to, as a text to compare. */
+export function reachedFrom(mounts: Mount[], path: string): string {
+  const at = mountOf(mounts, path);
+  const own = at ? `${at.device} ${pathInMount(at, path)}` : "";
+  const below = mountsBelow(mounts, path).map(({ device, root, point }) =>
+    `${device} ${root} ${point}`
+  );
+  return [own, ...below.sort()].join("\n");
+}
+
 /** Where an absolute path that leads to `mount` is within its file system. */
 export function pathInMount(mount: Mount, path: string): string {
   const rest = mount.point === "/" ? path : path.slice(mount.point.length);

@@ -15,14 +15,14 @@ import { type EntryKind, entryKind } from "./entry.ts";
 import {
   bindsAgain,
   brokenMounts,
-  type CheckedShare,
   fstab,
   type MountPlan,
   planMounts,
-  type TreeLayout,
+  planShare,
 } from "./mount_plan.ts";
-import { parseMountinfo } from "./mountinfo.ts";
+import { isWithin, type Mount, parseMountinfo, reachedFrom } from "./mountinfo.ts";
 import { startFailure } from "./start_failure.ts";
+import { checkShare, type Layout, makePoint, prepareTree, removeTree } from "./tree.ts";
 
 /** What {@link startNamespace} is given. */
 export interface NamespaceConfig {
@@ -79,13 +79,13 @@ wait
 `;
 
 /**
- * Mounts again, in a tree that is in use. A file that was replaced is still mounted, as what it was,
+ * Mounts, in a tree that is in use. What is to be mounted again goes first: a file that was replaced is still mounted, as what it was,
  * and nothing can be mounted on that; at other points nothing is left and umount fails, as it may.
  */
 const REMOUNT = `
 fstab=$1
 shift
-umount --no-canonicalize --lazy "$@" 2>/dev/null
+test $# -eq 0 || umount --no-canonicalize --lazy "$@" 2>/dev/null
 exec mount --no-canonicalize --all --fstab "$fstab"
 `;
 
@@ -99,7 +99,7 @@ export class ShareNamespace implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #ready = Promise.withResolvers<void>();
   readonly #plan: MountPlan;
-  readonly #shares: Share[];
+  #shares: Share[];
   readonly #layout: Layout;
   #stderr = "";
   #gone = false;
@@ -133,7 +133,7 @@ export class ShareNamespace implements AsyncDisposable {
   static async start(config: NamespaceConfig): Promise<ShareNamespace> {
     const runtimeDir = await Deno.realPath(config.runtimeDir);
     const shares = config.shares.map(checkShare);
-    const layout = await prepare(runtimeDir, shares);
+    const layout = await prepareTree(runtimeDir, shares);
     const mounts = parseMountinfo(await Deno.readTextFile("/proc/self/mountinfo"));
     const plan = planMounts(shares, layout, mounts);
     await Deno.writeTextFile(layout.fstab, fstab(plan.binds));
@@ -160,7 +160,7 @@ export class ShareNamespace implements AsyncDisposable {
    */
   async brokenMounts(): Promise<string[]> {
     if (this.#gone) return [];
-    const mounts = parseMountinfo(await readTextIfPresent(`/proc/${this.pid}/mountinfo`) ?? "");
+    const mounts = await this.#mounts();
     // Empty for a process that has ended; its parent, we, may not have heard of it yet.
     if (mounts.length === 0) return [];
     return brokenMounts(this.#plan, mounts);
@@ -182,11 +182,7 @@ export class ShareNamespace implements AsyncDisposable {
     const beside = new Map(solid.map(({ point }, index) => [point, `${again}/${index}`]));
     for (const { point, kind } of solid) await makePoint(beside.get(point)!, kind);
     const binds = bindsAgain(this.#plan, [...beside.keys()], (point) => beside.get(point)!);
-    await Deno.writeTextFile(this.#layout.fstab, fstab(binds));
-    const user = Deno.uid() === 0 ? [] : ["--user", "--preserve-credentials"];
-    const enter = ["nsenter", "--target", `${this.pid}`, "--mount", ...user, "--"];
-    const remount = ["sh", "-c", REMOUNT, "sh", this.#layout.fstab, ...beside.keys()];
-    const { stderr } = await run([...enter, ...remount]);
+    const { stderr } = await this.#mount(binds, [...beside.keys()]);
     // With these directory entries, the mounts on them go.
     await Deno.remove(again, { recursive: true });
     const still = await this.brokenMounts();
@@ -200,6 +196,57 @@ export class ShareNamespace implements AsyncDisposable {
     );
   }
 
+  /** What is shared now. */
+  get shares(): readonly Share[] {
+    return this.#shares;
+  }
+
+  /**
+   * Adds a share while the program runs. It is made whole beside the tree, so that nothing of it is
+   * seen before its guards are there.
+   *
+   * @throws {VibeError} `SHARE_*`; the tree is then as it was.
+   */
+  async add(share: Share): Promise<void> {
+    const checked = checkShare(share);
+    const { tree, again } = this.#layout;
+    const mounts = await this.#mounts();
+    await this.#requireSeen(share.source, mounts);
+    const beside = planShare(checked, { ...this.#layout, tree: again }, mounts);
+    const plan = planShare(checked, this.#layout, mounts);
+    const [from, to] = [again, tree].map((dir) => `${dir}/${share.name}`);
+    await Deno.mkdir(again);
+    await makePoint(from, checked.kind);
+    await makePoint(to, checked.kind);
+    const whole = { source: from, target: to, readOnly: false, options: ["rbind"] };
+    const { stderr } = await this.#mount([...beside.binds, whole], []);
+    await Deno.remove(again, { recursive: true });
+    const broken = brokenMounts(plan, await this.#mounts());
+    if (broken.length === 0) {
+      this.#shares = [...this.#shares, share];
+      this.#plan.binds.push(...plan.binds);
+      for (const [point, mount] of plan.expected) this.#plan.expected.set(point, mount);
+      return;
+    }
+    await Deno.remove(to);
+    throw new VibeError(
+      "SHARE_FAILED",
+      `Cannot share "${printable(share.source)}": ${printable(stderr.trim()) || "it was replaced"}`,
+    );
+  }
+
+  /** Takes a share out of the tree. Files of it that are open in the guest stay so until closed. */
+  async remove(name: string): Promise<void> {
+    const top = `${this.#layout.tree}/${name}`;
+    this.#shares = this.#shares.filter((share) => share.name !== name);
+    this.#plan.binds = this.#plan.binds.filter(({ target }) => !isWithin(target, top));
+    for (const point of [...this.#plan.expected.keys()]) {
+      if (isWithin(point, top)) this.#plan.expected.delete(point);
+    }
+    // With this directory entry, all that other namespaces have mounted on it goes.
+    await Deno.remove(top);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       this.#child.kill("SIGTERM");
@@ -210,6 +257,30 @@ export class ShareNamespace implements AsyncDisposable {
     await this.#child.stdin.close().catch(() => {});
     await this.#child.stdout.cancel().catch(() => {});
     await removeTree(this.#layout.dir);
+  }
+
+  /** What is mounted in the namespace. */
+  async #mounts(): Promise<Mount[]> {
+    return parseMountinfo(await readTextIfPresent(`/proc/${this.pid}/mountinfo`) ?? "");
+  }
+
+  /** Makes mounts in the namespace, after unmounting what is on `points`. */
+  async #mount(binds: MountPlan["binds"], points: string[]): Promise<{ stderr: string }> {
+    await Deno.writeTextFile(this.#layout.fstab, fstab(binds));
+    const user = Deno.uid() === 0 ? [] : ["--user", "--preserve-credentials"];
+    const enter = ["nsenter", "--target", `${this.pid}`, "--mount", ...user, "--"];
+    return await run([...enter, "sh", "-c", REMOUNT, "sh", this.#layout.fstab, ...points]);
+  }
+
+  /** The namespace was split off when the VM started: what was mounted since is not in it. */
+  async #requireSeen(source: string, mounts: Mount[]): Promise<void> {
+    const own = parseMountinfo(await Deno.readTextFile("/proc/self/mountinfo"));
+    if (reachedFrom(own, source) === reachedFrom(mounts, source)) return;
+    throw new VibeError(
+      "SHARE_LATE_MOUNT",
+      `Cannot share "${printable(source)}": it was mounted after the VM was started`,
+      { hint: "`vibe restart` with --mount shares it." },
+    );
   }
 
   /** Where on the host a mount point comes from, and what is there now. */
@@ -255,68 +326,4 @@ export class ShareNamespace implements AsyncDisposable {
     this.#ready.reject(await startFailure(said));
     return said;
   }
-}
-
-/** The names that the tree is built from, in `shares/` of the runtime directory. */
-interface Layout extends TreeLayout {
-  dir: string;
-  /** Mount points beside the tree, while guards are put back. */
-  again: string;
-  fstab: string;
-}
-
-async function prepare(runtimeDir: string, shares: CheckedShare[]): Promise<Layout> {
-  const dir = `${runtimeDir}/shares`;
-  const layout = {
-    dir,
-    tree: `${dir}/tree`,
-    emptyDir: `${dir}/empty`,
-    emptyFile: `${dir}/empty-file`,
-    again: `${dir}/again`,
-    fstab: `${dir}/fstab`,
-  };
-  await removeTree(dir);
-  for (const path of [dir, layout.tree, layout.emptyDir]) await Deno.mkdir(path);
-  await Deno.writeTextFile(layout.emptyFile, "");
-  for (const { name, kind } of shares) await makePoint(`${layout.tree}/${name}`, kind);
-  // Whatever the umask is: this is what the guest sees.
-  for (const path of [layout.tree, layout.emptyDir]) await Deno.chmod(path, 0o755);
-  return layout;
-}
-
-/** Makes what a directory, or else a file, can be mounted on. */
-async function makePoint(path: string, kind: EntryKind): Promise<void> {
-  if (kind === "directory") await Deno.mkdir(path);
-  else await Deno.writeTextFile(path, "");
-}
-
-/** Removes what `prepare` made. The mounts are not here: they were in the namespace. */
-async function removeTree(dir: string): Promise<void> {
-  try {
-    await Deno.remove(dir, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-/** Looks at every path of a share without following a link. @throws {VibeError} */
-function checkShare(share: Share): CheckedShare {
-  const solid = (path: string) => {
-    const kind = entryKind(share.source, path);
-    if (kind === "directory" || kind === "file") return kind;
-    const why = {
-      link: "it is, or is below, a symbolic link",
-      missing: "it does not exist",
-      other: "it is neither a directory nor a regular file",
-    }[kind];
-    throw new VibeError(
-      "SHARE_SOURCE",
-      `Cannot share "${printable(join(share.source, path))}" with the VM: ${why}`,
-    );
-  };
-  return {
-    ...share,
-    kind: solid(""),
-    guards: share.guards.map((guard) => ({ ...guard, kind: solid(guard.path) })),
-  };
 }

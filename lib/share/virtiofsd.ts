@@ -3,7 +3,7 @@
  * one in C that came with QEMU up to 7.2, and the one in Rust that took its place.
  */
 
-import type { VmConfig } from "../driver/driver.ts";
+import type { Share, VmConfig } from "../driver/driver.ts";
 import { VibeError } from "../errors.ts";
 import { isExecutable, run, which } from "../process.ts";
 import { type KeeperReport, keepGuards } from "./keeper.ts";
@@ -34,6 +34,10 @@ export interface ShareServer extends AsyncDisposable {
   readonly exited: Promise<string>;
   /** A process in its mount namespace. */
   readonly pid: number;
+  /** Serves one share more. @throws {VibeError} `SHARE_*`. */
+  add(share: Share): Promise<void>;
+  /** Serves a share no longer, by its name. */
+  remove(name: string): Promise<void>;
 }
 
 /** The path of virtiofsd, or null. */
@@ -129,9 +133,28 @@ export async function startShares(
       ready: READY,
     }),
   );
-  scope.use(keepGuards(namespace, config.shares, options.report ?? { restored() {}, lost() {} }));
+  const report = options.report ?? { restored() {}, lost() {} };
+  const keep = () => keepGuards(namespace, [...namespace.shares], report);
+  let keeper = keep();
+  scope.defer(() => keeper[Symbol.asyncDispose]());
+  let last: Promise<void> = Promise.resolve();
+  // The keeper mends mounts, too: never both at once.
+  const change = (work: () => Promise<void>): Promise<void> => {
+    const done = last.then(async () => {
+      await keeper[Symbol.asyncDispose]();
+      try {
+        await work();
+      } finally {
+        keeper = keep();
+      }
+    });
+    last = done.catch(() => {});
+    return done;
+  };
   const owned = scope.move();
   return {
+    add: (share) => change(() => namespace.add(share)),
+    remove: (name) => change(() => namespace.remove(name)),
     socket: `${config.runtimeDir}/${SOCKET}`,
     exited: namespace.exited,
     pid: namespace.pid,

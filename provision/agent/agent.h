@@ -68,7 +68,7 @@ enum {
 	MOUNT_COPY = 2,
 };
 bool share_mount(struct failure *failure, const char *name, const char *target, unsigned flags);
-bool share_unmount(struct failure *failure, const char *target);
+bool share_unmount(struct failure *failure, const char *target, bool in_use);
 
 /* system.c: for child processes. Returns only if it failed. */
 bool power_off(struct failure *failure, bool force);

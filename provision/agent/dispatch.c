@@ -87,9 +87,16 @@ static bool mount_work(struct failure *failure, const void *argument)
 	return share_mount(failure, request->name, request->target, request->flags);
 }
 
+struct unmount_request {
+	const char *target;
+	bool in_use;
+};
+
 static bool unmount_work(struct failure *failure, const void *argument)
 {
-	return share_unmount(failure, argument);
+	const struct unmount_request *request = argument;
+
+	return share_unmount(failure, request->target, request->in_use);
 }
 
 static bool power_off_work(struct failure *failure, const void *argument)
@@ -113,11 +120,12 @@ static const char *do_mount(const struct frame *frame)
 static const char *do_unmount(const struct frame *frame)
 {
 	const unsigned char *at = frame->payload, *end = at + frame->length;
-	const char *target = next_string(&at, end);
+	struct unmount_request request = { .in_use = *at++ & 1 };
 
-	if (!target || at != end)
+	request.target = next_string(&at, end);
+	if (!request.target || at != end)
 		return too_short;
-	exec_work(frame->stream, unmount_work, target);
+	exec_work(frame->stream, unmount_work, &request);
 	return NULL;
 }
 

@@ -47,7 +47,8 @@
  *                    guest may change), strings: name in the shared tree,
  *                    absolute guest path. Binds it there, making what is missing of the path.
  *                    The stream ends with EXIT, kind 0 value 0 when it worked.
- *    13 UMOUNT   >   opens a stream. String: absolute guest path. EXIT as for MOUNT.
+ *    13 UMOUNT   >   opens a stream. u8 flags (1: also if it is in use), string: absolute guest path.
+ *                    EXIT as for MOUNT.
  *    14 POWEROFF >   opens a stream. u8 flags (1: do not wait for services). The machine goes
  *                    off; EXIT comes only if that failed.
  *    15 CLOCK    >   opens a stream. i64 seconds, u32 nanoseconds since 1970, u8 flags (1 back). The
@@ -84,7 +85,7 @@ static const struct { bool allowed; uint32_t least, most; } lengths[] = {
 	[FRAME_SIGNAL] = { true, 1, 1 },
 	[FRAME_HANGUP] = { true, 0, 0 },
 	[FRAME_MOUNT] = { true, 3, MAX_PAYLOAD },
-	[FRAME_UMOUNT] = { true, 1, MAX_PAYLOAD },
+	[FRAME_UMOUNT] = { true, 2, MAX_PAYLOAD },
 	[FRAME_POWEROFF] = { true, 1, 1 },
 	[FRAME_CLOCK] = { true, 13, 13 },
 	[FRAME_TERMINATE] = { true, 4, 4 },

@@ -103,6 +103,19 @@ static bool mount_copy(const char *source, const char *name, const char *target)
 	       mount("overlay", target, "overlay", 0, options) == 0;
 }
 
+/* True if a share is at its place already: itself, or the file system that is a copy of it. */
+static bool is_mounted(const char *target, const struct stat *share, bool copy)
+{
+	char parent[PATH_MAX];
+	struct stat there, above;
+
+	if (stat(target, &there) < 0 || snprintf(parent, sizeof parent, "%s/..", target) < 0)
+		return false;
+	if (copy)
+		return stat(parent, &above) == 0 && there.st_dev != above.st_dev;
+	return there.st_dev == share->st_dev && there.st_ino == share->st_ino;
+}
+
 static bool mount_bind(const char *source, const char *target)
 {
 	return mount(source, target, NULL, MS_BIND | MS_REC, NULL) == 0;
@@ -129,6 +142,9 @@ bool share_mount(struct failure *failure, const char *name, const char *target, 
 		return failed(failure, "find the share");
 	if (!(S_ISDIR(status.st_mode) ? make_directories(target) : make_file(target)))
 		return failed(failure, "make the mount point");
+	/* An agent that was started anew is told of all shares again. */
+	if (is_mounted(target, &status, flags & MOUNT_COPY))
+		return true;
 	if (flags & MOUNT_COPY) {
 		if (mount_copy(source, name, target))
 			return true;
@@ -149,14 +165,14 @@ bool share_mount(struct failure *failure, const char *name, const char *target, 
 	return true;
 }
 
-bool share_unmount(struct failure *failure, const char *target)
+bool share_unmount(struct failure *failure, const char *target, bool in_use)
 {
 	if (*target != '/') {
 		errno = EINVAL;
 		return failed(failure, "unmount that path");
 	}
-	/* In use: it leaves the tree now and is gone when the last user is. */
-	if (umount2(target, 0) < 0 && (errno != EBUSY || umount2(target, MNT_DETACH) < 0))
+	/* In use, it leaves the tree now and is gone when the last user is. */
+	if (umount2(target, in_use ? MNT_DETACH : 0) < 0)
 		return failed(failure, "unmount");
 	return true;
 }

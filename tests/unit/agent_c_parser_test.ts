@@ -22,7 +22,7 @@ const LENGTHS: [number, number, number][] = [
   [FrameType.signal, 1, 1],
   [FrameType.hangup, 0, 0],
   [FrameType.mount, 3, MAX_PAYLOAD],
-  [FrameType.umount, 1, MAX_PAYLOAD],
+  [FrameType.umount, 2, MAX_PAYLOAD],
   [FrameType.poweroff, 1, 1],
   [FrameType.clock, 13, 13],
   [FrameType.terminate, 4, 4],
@@ -92,7 +92,7 @@ function traffic(): Uint8Array[] {
     encodeFrame(2, FrameType.hangup),
     encodeFrame(2, FrameType.terminate, fields([4, 5000])),
     encodeFrame(3, FrameType.mount, new TextEncoder().encode("\x01name\0/work\0")),
-    encodeFrame(4, FrameType.umount, new TextEncoder().encode("/work\0")),
+    encodeFrame(4, FrameType.umount, new TextEncoder().encode("\0/work\0")),
     encodeFrame(5, FrameType.clock, new Uint8Array(13)),
     encodeFrame(6, FrameType.poweroff, new Uint8Array(1)),
   ];

@@ -320,7 +320,7 @@ test("the host's machine is left alone", async (guest) => {
   const utf8 = new TextEncoder();
   const requests: [number, Uint8Array][] = [
     [FrameType.mount, utf8.encode("\0name\0/mnt\0")],
-    [FrameType.umount, utf8.encode("/mnt\0")],
+    [FrameType.umount, utf8.encode("\0/mnt\0")],
     [FrameType.clock, new Uint8Array(13)],
     [FrameType.poweroff, new Uint8Array(1)],
   ];

@@ -276,3 +276,54 @@ Deno.test("shares: what keeps namespaces away is said, with the remedy", async (
   const asRoot: VibeError = await startFailure(denied, 0, settings({}));
   assertEquals([asRoot.code, /CAP_SYS_ADMIN/.test(asRoot.hint!)], ["SHARE_FAILED", true]);
 });
+
+namespaceTest(
+  "shares: one more is seen whole in a running tree, one less not at all",
+  async (place) => {
+    await place.make({
+      "p/x": "",
+      "q/.vibe/disk": "secret",
+      "q/file": "content\n",
+      "q/sub/y": "",
+      "file": "one file\n",
+      "rt/x": "",
+    });
+    const { dir } = place;
+    // As virtiofsd does: it looks from another namespace, to which mounts must spread.
+    const look = `echo ready >&2; cd shares/tree
+    for turn in 1 2; do read -r script <"${dir}/ask"; sh -c "$script" >"${dir}/told" 2>&1; done`;
+    await run(["mkfifo", "-m", "666", `${dir}/ask`, `${dir}/told`]);
+    await using namespace = await ShareNamespace.start({
+      shares: [shareOf(`${dir}/p`)],
+      runtimeDir: `${dir}/rt`,
+      command: ["unshare", "-m", "--propagation", "slave", "--", "sh", "-c", look],
+      ready: "ready",
+      launcher: place.as.launcher,
+    });
+    const inTree = async (script: string) => {
+      await Deno.writeTextFile(`${dir}/ask`, `${script}\n`);
+      const said = (await Deno.readTextFile(`${dir}/told`)).trimEnd().split("\n");
+      return said.map((line) => line.replace(/.*: /, ""));
+    };
+    await namespace.add(shareOf(`${dir}/q`, {
+      name: "added-1",
+      guards: [{ path: ".vibe", rule: "hide" }, { path: "sub", rule: "read-only" }],
+    }));
+    await namespace.add(shareOf(`${dir}/file`, { name: "added-2", readOnly: true }));
+    await rejects(namespace.add(shareOf(`${dir}/none`, { name: "x" })), { code: "SHARE_SOURCE" });
+    assertEquals(await namespace.brokenMounts(), []);
+    const script = "ls -A added-1/.vibe; cat added-1/file; (echo z >added-1/sub/z); " +
+      "echo new >added-1/new; cat added-2; (echo x >added-2); ls";
+    assertEquals(await inTree(script), [
+      ...["content", "Read-only file system", "one file", "Read-only file system"],
+      ...["added-1", "added-2", "s"],
+    ]);
+    assertEquals(await Deno.readTextFile(`${dir}/q/new`), "new\n");
+    await namespace.remove("added-1");
+    assertEquals(await namespace.brokenMounts(), []);
+    assertEquals(await inTree("ls; cat added-1/file"), [
+      ...["added-2", "s", "No such file or directory"],
+    ]);
+    assertEquals(await Deno.readTextFile(`${dir}/q/.vibe/disk`), "secret");
+  },
+);

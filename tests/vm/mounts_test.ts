@@ -1,0 +1,81 @@
+/** Shares that come to a running VM, and go. */
+
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { onlyOn } from "../support/driver.ts";
+import { Project } from "../support/vibe.ts";
+
+/** Nothing is said when it works. */
+const ok = { code: 0, stdout: "", stderr: "", bytes: new Uint8Array() };
+
+const NO_CHANGE = "vibe cannot change the shares of a running VM there";
+
+Deno.test({
+  ...onlyOn("qemu", NO_CHANGE, "vibe mount add, ls and rm"),
+  fn: async (t) => {
+    await using project = await Project.create();
+    const outside = await Deno.realPath(await Deno.makeTempDir());
+    await Deno.mkdir(`${outside}/other/.vibe`, { recursive: true });
+    await Deno.writeTextFile(`${outside}/other/.vibe/disk.qcow2`, "secret\n");
+    await Deno.writeTextFile(`${outside}/file`, "original\n");
+    const add = (spec: string) => project.vibe(["mount", "add", spec]);
+    const rm = (...words: string[]) => project.vibe(["mount", "rm", ...words]);
+    try {
+      match((await add(`${outside}:data`)).stderr, /does not run\n/);
+      await using _hold = await project.hold();
+
+      await t.step("what is added is there, writable, at once", async () => {
+        deepStrictEqual(await add(`${outside}:data`), ok);
+        strictEqual(
+          (await project.sh("cat ~/data/file; echo hi > ~/data/new")).stdout,
+          "original\n",
+        );
+        strictEqual(await Deno.readTextFile(`${outside}/new`), "hi\n");
+        match((await project.vibe(["mount", "ls"])).stdout, / \/root\/data +read-write\n$/);
+        const [, added] = JSON.parse((await project.vibe(["mount", "ls", "--json"])).stdout);
+        deepStrictEqual(added, { host: outside, guest: "/root/data", readOnly: false });
+      });
+
+      await t.step("read-only and other VMs' disks are the host's to enforce", async () => {
+        deepStrictEqual(await add(`${outside}:/srv/ro:ro`), ok);
+        const attacks = [
+          "echo x > /srv/ro/file",
+          "mount -o remount,rw,bind /srv/ro; echo x > /srv/ro/file",
+          "for s in /run/vibe/shared/added-2/; do echo x > $s/file; rm -f $s/file; done",
+          "echo x > ~/data/other/.vibe/disk.qcow2; mv ~/data/other ~/data/moved",
+        ];
+        for (const attack of attacks) await project.sh(attack);
+        strictEqual(await Deno.readTextFile(`${outside}/file`), "original\n");
+        const secret = `${outside}/other/.vibe/disk.qcow2`;
+        strictEqual(await Deno.readTextFile(secret), "secret\n");
+        strictEqual((await project.sh("grep -r secret ~/data /run/vibe/shared")).stdout, "");
+      });
+
+      await t.step("what cannot be is said, and changes nothing", async () => {
+        match((await add(`${outside}:data`)).stderr, /mounted at "\/root\/data" already/);
+        match((await add(`${outside}/none:x`)).stderr, /no such file/);
+        match((await add(`${project.dir}/.vibe:x`)).stderr, /it is vibe's own/);
+        match((await rm("nothing")).stderr, /Nothing is shared at "\/root\/nothing"/);
+        strictEqual(JSON.parse((await project.vibe(["mount", "ls", "--json"])).stdout).length, 3);
+      });
+
+      await t.step("one in use is not taken away, unless by force", async () => {
+        const stands = project.vibe(["run", "--", "sh", "-c", "cd ~/data && exec sleep 1000"]);
+        await project.sh("until pgrep -xf 'sleep 1000'; do sleep 0.1; done");
+        match((await rm("data")).stderr, /it is in use\n.*--force/);
+        deepStrictEqual(await rm("--force", "data"), ok);
+        strictEqual((await project.sh("ls -A ~/data")).stdout, "");
+        await project.sh("pkill -xf 'sleep 1000'");
+        await stands;
+        strictEqual((await project.sh("ls /run/vibe/shared")).stdout, "added-2\nproject\n");
+      });
+
+      await t.step("the other one, unused, goes without; the place can be used again", async () => {
+        deepStrictEqual(await rm("/srv/ro"), ok);
+        deepStrictEqual(await add(`${outside}/file:/srv/ro/one`), ok);
+        strictEqual((await project.sh("cat /srv/ro/one")).stdout, "original\n");
+      });
+    } finally {
+      await Deno.remove(outside, { recursive: true });
+    }
+  },
+});
