@@ -41,6 +41,29 @@ class ImageProject {
     await Deno.writeTextFile(`${this.cache}/images/default.json`, name);
   }
 
+  /** Puts the disk of a base into a partition, the only one in a table of the PC. */
+  async partition(id: string): Promise<void> {
+    const dir = `${this.cache}/bases/${id}`;
+    const disk = `${dir}/disk.raw`;
+    const offset = 1 << 20;
+    const argv = ["cp", "--sparse=always", "--reflink=auto", "--", disk, `${dir}/whole.raw`];
+    strictEqual((await run(argv)).code, 0);
+    await Deno.rename(`${dir}/whole.raw`, disk);
+    const { size } = await Deno.stat(disk);
+    const moved = await run(["fallocate", "--insert-range", "-o", "0", "-l", `${offset}`, disk]);
+    strictEqual(moved.code, 0, moved.stderr);
+    const table = new DataView(new ArrayBuffer(512));
+    table.setUint8(446 + 4, 0x83);
+    table.setUint32(446 + 8, offset / 512, true);
+    table.setUint32(446 + 12, size / 512, true);
+    table.setUint16(510, 0xaa55, true);
+    using file = await Deno.open(disk, { write: true });
+    await file.write(new Uint8Array(table.buffer));
+    const info = JSON.parse(await Deno.readTextFile(`${dir}/image.json`));
+    const partitioned = { ...info, root: "/dev/vda1", diskBytes: size + offset };
+    await Deno.writeTextFile(`${dir}/image.json`, JSON.stringify(partitioned));
+  }
+
   bases(): string[] {
     return [...Deno.readDirSync(`${this.cache}/bases`)].filter((e) => e.isDirectory)
       .map(({ name }) => name).sort();
@@ -139,4 +162,20 @@ Deno.test("a larger image: its VMs fill it; export and import make the same VM a
     "copy",
   ]);
   strictEqual(Number(copy.stdout) / 1024, size, copy.stderr);
+});
+
+Deno.test("a disk with partitions: the last one grows, and the file system in it", async () => {
+  await using images = await ImageProject.create();
+  const { project } = images;
+  await images.rebuild("first");
+  await images.partition("first");
+  const before = await rootSize(project);
+  ok(before > 18 && before < 20, `${before}`);
+  await project.stopped();
+  const after = await rootSize(project, ["--disk", "30"]);
+  ok(after > 28 && after < 30, `${after}`);
+  await project.stopped();
+  const { stdout } = await project.sh("cat /sys/class/block/vda1/size /sys/class/block/vda/size");
+  const [partition, disk] = stdout.trim().split("\n").map(Number);
+  deepStrictEqual([disk, disk - partition], [30 * 2 ** 21, 2048]);
 });
