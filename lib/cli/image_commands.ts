@@ -38,6 +38,7 @@ export async function show(name: string, json: boolean | undefined): Promise<num
     ["Problem", entry.problem ? PROBLEMS[entry.problem] : undefined],
     ["Directory", details?.dir],
     ["Source", entry.source ?? undefined],
+    ["Unfinished", entry.unfinished ? `its layer "${entry.unfinished}" failed` : undefined],
     ["Created", entry.created ?? undefined],
     ["Size", entry.sizeBytes === null ? undefined : gibibytes(entry.sizeBytes)],
     ["On disk", gigabytes(entry.realBytes)],
@@ -126,10 +127,12 @@ const PROBLEMS = {
   gone: "its files are gone: it is built anew when it is needed",
 };
 
-function row({ name, source, sizeBytes, realBytes, created, problem, usedBy }: ImageEntry) {
+function row(image: ImageEntry): string[] {
+  const { name, source, sizeBytes, realBytes, created, problem, unfinished, usedBy } = image;
+  const lacks = unfinished === null ? "" : `, without ${unfinished}`;
   return [
     name ?? "(replaced)",
-    problem ? `(${problem})` : printable(source ?? "?"),
+    problem ? `(${problem})` : printable(`${source ?? "?"}${lacks}`),
     sizeBytes === null ? "?" : gibibytes(sizeBytes),
     gigabytes(realBytes),
     day(created),

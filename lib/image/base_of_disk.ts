@@ -7,7 +7,7 @@ import { readDiskContent } from "./disk_content.ts";
 export async function baseOfDisk(uuid: string): Promise<Base | null> {
   try {
     for await (const { name, isDirectory } of Deno.readDir(basesDir())) {
-      const base = isDirectory ? await readBase(name) : null;
+      const base = isDirectory ? await readBase(name).catch(() => null) : null;
       if (!base) continue;
       const content = await readDiskContent(base.disk, "raw").catch(() => null);
       if (content?.kind === "ext4" && content.uuid === uuid) return base;

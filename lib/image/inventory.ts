@@ -15,6 +15,8 @@ export interface ImageEntry {
   /** What is wrong with it; null if it can be used. */
   problem: "damaged" | "gone" | null;
   source: string | null;
+  /** The layer that failed when it was built, and so is missing with those after it. */
+  unfinished: string | null;
   /** ISO 8601. */
   created: string | null;
   /** Size of the disk that the guest sees. */
@@ -63,6 +65,7 @@ async function baseEntry(name: string | null, id: string): Promise<ImageEntry> {
     ...entry,
     problem: sizeBytes === null ? "damaged" : null,
     source: textOr(source),
+    unfinished: textOr(base.info.unfinished),
     created: textOr(created),
     sizeBytes: sizeBytes ?? diskBytes ?? null,
     realBytes,
@@ -75,6 +78,7 @@ function emptyEntry(name: string | null, base: string | null): ImageEntry {
     base,
     problem: "damaged",
     source: null,
+    unfinished: null,
     created: null,
     sizeBytes: null,
     realBytes: 0,

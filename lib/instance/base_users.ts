@@ -150,6 +150,10 @@ function parseNote(text: string | null, id: string): Note {
 /** In doubt a VM counts as one that needs the base. */
 async function judge(base: string, note: Note): Promise<BaseUser["state"] | "gone"> {
   const paths = instancePaths(note.instance);
+  // A disk that is used in place has a record of nothing: it needs the base's kernel.
+  if (note.instance.kind === "disk") {
+    return await Deno.lstat(note.instance.title).then(() => "there", () => "missing");
+  }
   try {
     const record = await readRecord(paths);
     if (record) return record.base === base ? "there" : "gone";

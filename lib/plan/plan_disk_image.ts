@@ -9,6 +9,7 @@ import { type DiskContent, readDiskContent } from "../image/disk_content.ts";
 import { requireDisk } from "../image/disk_format.ts";
 import { virtualSize } from "../image/clone.ts";
 import { ensureBootFiles } from "../image/initrd.ts";
+import { noteUser } from "../instance/base_users.ts";
 import { type Instance, instancePaths } from "../paths.ts";
 import type { VmOptions } from "./options.ts";
 import type { VmPlan } from "./plan.ts";
@@ -41,6 +42,8 @@ export async function planDiskImage(
   if (content.kind === "ext4") {
     const base = await baseOfDisk(content.uuid);
     if (!base) throw noKernel(path);
+    // Or `vibe prune` would take its kernel away.
+    await noteUser(base.id, instance).catch(() => {});
     const files = await ensureBootFiles(base, prepare);
     return { ...rest, diskBytes, login: "agent", boot: { kind: "kernel", ...files } };
   }

@@ -1,11 +1,11 @@
 /** Who needs a base: nothing that a VM stands on may ever count as unused. */
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
-import { baseUsers, forgetGone } from "../../lib/instance/base_users.ts";
+import { baseUsers, forgetGone, noteUser } from "../../lib/instance/base_users.ts";
 import { knownInstances } from "../../lib/instance/registry.ts";
 import { writeRecord } from "../../lib/instance/record.ts";
 import { FileLock } from "../../lib/lock.ts";
-import { instancePaths } from "../../lib/paths.ts";
+import { diskInstance, instancePaths } from "../../lib/paths.ts";
 import { fakeBase, fakeVm, inPlaces } from "./image_support.ts";
 
 /** Titles and states of the users of the base "one". */
@@ -98,4 +98,17 @@ Deno.test("a VM whose disk is being made counts, and a note that is damaged, too
     const { users: [user] } = await baseUsers("one");
     strictEqual(user.state, "moved");
     strictEqual(user.instance.id, other.id);
+  }));
+
+Deno.test("a disk that is used in place needs the base whose copy it is", () =>
+  inPlaces(async ({ root, cache }) => {
+    await fakeBase(cache, "one");
+    await Deno.mkdir(`${root}/usb`);
+    await Deno.writeTextFile(`${root}/usb/disk.raw`, "");
+    const vm = await diskInstance(`${root}/usb/disk.raw`);
+    await Deno.mkdir(vm.dir, { recursive: true });
+    await noteUser("one", vm);
+    deepStrictEqual(await users(), [`${root}/usb/disk.raw there`]);
+    await Deno.rename(`${root}/usb`, `${root}/drawer`);
+    deepStrictEqual(await users(), [`${root}/usb/disk.raw missing`]);
   }));

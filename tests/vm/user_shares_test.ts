@@ -40,8 +40,8 @@ Deno.test("caches and agents' directories", async (t) => {
           [".claude", "copy"],
           [".claude/.credentials.json", "read-write"],
         ]
-      ) match(terminal.text, new RegExp(`${home}/${path} +/root/${path} +${mode}$`, "m"));
-      ok(!terminal.text.includes(".codex"));
+      ) match(table, new RegExp(`${home}/${path} +/root/${path} +${mode}`));
+      ok(!table.includes(".codex"));
       terminal.type("exit\r");
       await terminal.exited;
       const { stdout, stderr } = await project.sh(
