@@ -109,6 +109,13 @@ async function endEphemeral({ link }: Attachment, progress: Progress): Promise<v
   progress.done();
 }
 
+/** A disk image that runs already was perhaps started elsewhere. */
+function tellOtherProject(info: VmInfo, note?: (text: string) => void): void {
+  const project = projectOf(info);
+  if (project === undefined || project === Deno.realPathSync(".")) return;
+  note?.(`this VM was started in "${printable(project)}"; the current directory is not shared.`);
+}
+
 /** Where a command's progress goes. */
 export function progressFor({ quiet, verbose }: CliOptions): Progress & Disposable {
   return quiet ? { ...silentProgress, [Symbol.dispose]() {} } : terminalProgress(verbose ?? false);
@@ -141,8 +148,10 @@ async function tellRebuilt({ instance, image, base }: VmInfo): Promise<void> {
 }
 
 /** Their hooks and settings are the guest's; git on this host would run them. */
-function tellNewRepositories({ instance, repositories }: VmInfo): void {
-  const project = instance.title;
+function tellNewRepositories(info: VmInfo): void {
+  const project = projectOf(info);
+  if (project === undefined) return;
+  const { repositories } = info;
   const found = newRepositories(repositories, scanRepositories(project).repositories);
   if (found.length === 0) return;
   const places = found.map(({ path }) => `"${printable(join(project, path))}"`).join(", ");
@@ -150,4 +159,9 @@ function tellNewRepositories({ instance, repositories }: VmInfo): void {
     `vibe: a Git repository was made in the VM: ${places}. Its hooks and settings would run on ` +
       "this host: look at its .git/hooks and .git/config before you use git there.\n",
   );
+}
+
+/** The host directory in which sessions begin. */
+function projectOf({ mounts, workdir }: VmInfo): string | undefined {
+  return mounts.find(({ guest }) => guest === workdir)?.host;
 }

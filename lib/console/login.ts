@@ -139,7 +139,8 @@ export class ConsoleShell {
    * to false if the guest has no such port.
    */
   async listen(): Promise<boolean> {
-    const find = "vibe_port=; for vibe_dir in /sys/class/virtio-ports/*; do read -r vibe_name <" +
+    const find = "vibe_port=; for vibe_dir in /sys/class/virtio-ports/*; do " +
+      '[ -f "$vibe_dir/name" ] && read -r vibe_name <' +
       `"$vibe_dir/name" && [ "$vibe_name" = ${AGENT_PORT} ] && vibe_port=/dev/` +
       '"${vibe_dir##*/}"; done; vibe_tty=$(tty)';
     const loop =

@@ -5,6 +5,7 @@ import { writeFileWhole } from "../files.ts";
 import { dieWithParent, which } from "../process.ts";
 import { type ShareServer, startShares } from "../share/virtiofsd.ts";
 import type { KeeperReport } from "../share/keeper.ts";
+import { whoHasOpen } from "../host/open_files.ts";
 import { hostAccelerator } from "./accel.ts";
 import type { Boot, ByteStream, Driver, Share, Vm, VmConfig, VmExit, VmUsage } from "./driver.ts";
 import { Qmp, type QmpEvent } from "./qmp.ts";
@@ -43,7 +44,8 @@ async function start(config: VmConfig, notice: (text: string) => void): Promise<
     [path, ...qemuArgs(config, { arch: Deno.build.arch, accelerator }, sockets)],
   );
   scope.defer(() => process.kill());
-  const diedEarly = process.ended.then((detail) => {
+  const diedEarly = process.ended.then(async (detail) => {
+    if (LOCKED.test(detail.text)) throw await diskBusy(config);
     throw new VibeError(
       "DRIVER_FAILED",
       `Cannot start the VM: ${program} ended at once${
@@ -63,6 +65,24 @@ async function start(config: VmConfig, notice: (text: string) => void): Promise<
   scope.move();
   listeners.forEach((listener) => listener.close());
   return vm;
+}
+
+/** What QEMU says when somebody else uses an image that it is given. */
+const LOCKED = /Failed to get (shared )?"\w+" lock/;
+
+async function diskBusy({ disks }: VmConfig): Promise<VibeError> {
+  const { path } = disks[0];
+  const holders = (await whoHasOpen(path)).map(({ pid, program }) =>
+    `${printable(program)} (process ${pid})`
+  );
+  const who = holders.length > 0 ? holders.join(", ") : "another program, perhaps another user's,";
+  return new VibeError(
+    "DISK_BUSY",
+    `Cannot use the disk "${printable(path)}": ${who} has it open`,
+    {
+      hint: "Two at once would destroy what is on it. End the other one, or use a copy.",
+    },
+  );
 }
 
 /** A machine's own EFI variables: made once, then the guest's to change. */

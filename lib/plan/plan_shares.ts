@@ -5,7 +5,7 @@ import type { Instance } from "../paths.ts";
 import { DEFAULTS } from "./limits.ts";
 import type { PlannedMount, VmPlan } from "./plan.ts";
 import { scanRepositories } from "../share/git_scan.ts";
-import { GuardSet, hideOwnFiles, ownDirectories } from "../share/guard_set.ts";
+import { guardDisk, GuardSet, hideOwnFiles, ownDirectories } from "../share/guard_set.ts";
 import { mountSource, type MountSpec, parseMounts } from "../share/mount_spec.ts";
 import { isWithin } from "../share/mountinfo.ts";
 import { projectShares } from "../share/project.ts";
@@ -35,9 +35,11 @@ export async function planShares(
   // What cannot be parsed is told before anything is looked at.
   const cwd = Deno.cwd();
   parseMounts(mountSpecs, cwd);
-  const project = defaultMounts && instance.kind === "project"
-    ? await projectShares(instance.title, git, undefined, instance.dir)
-    : null;
+  const directory = defaultMounts ? await projectOf(instance) : null;
+  const disk = diskOf(instance);
+  const project = directory === null
+    ? null
+    : await projectShares(directory, git, undefined, instance.dir, disk);
   project?.warnings.forEach(warn);
   const mounts: PlannedMount[] = project?.shares ?? [];
   const specs = parseMounts(mountSpecs, cwd, mounts.map((mount) => mount.guestPath));
@@ -59,6 +61,16 @@ export async function planShares(
   };
 }
 
+/** The directory that a VM is for: a disk image is used in the current one. */
+async function projectOf({ kind, title }: Instance): Promise<string | null> {
+  if (kind === "project") return title;
+  return kind === "disk" ? await Deno.realPath(Deno.cwd()) : null;
+}
+
+function diskOf(instance: Instance): string | undefined {
+  return instance.kind === "disk" ? instance.title : undefined;
+}
+
 /** A `--mount`. Nothing in it is guarded but the disks of VMs, this one's and others'. */
 export async function explicitMount(
   name: string,
@@ -77,6 +89,10 @@ export async function explicitMount(
     if (own) guards.protect(own, "hide");
     for (const other of scanRepositories(source).projects) guards.protect(`${other}/.vibe`, "hide");
     hideOwnFiles(guards);
+    const disk = diskOf(instance);
+    if (disk) guardDisk(guards, disk);
+  } else if (source === diskOf(instance)) {
+    throw new VibeError("MOUNT_STATE", `Cannot mount "${printable(source)}": it is the VM's disk`);
   }
   const { guest: guestPath, readOnly } = spec;
   return { name, source, guestPath, readOnly, guards: guards.list() };

@@ -58,6 +58,12 @@ export class GuardSet {
 /** The directories that hold what vibe trusts: programs it runs, disks, the user's settings. */
 export const ownDirectories = () => [cacheDir(), dataDir(), configDir()];
 
+/** Keeps the guest from writing to the file of its own disk, under the hypervisor's feet. */
+export function guardDisk(guards: GuardSet, disk: string): void {
+  const inside = guards.below(disk);
+  if (inside) guards.protect(inside, "read-only");
+}
+
 /** Hides vibe's own files from the guest of a share that is so wide that it holds them. */
 export function hideOwnFiles(guards: GuardSet): void {
   for (const dir of ownDirectories()) {

@@ -6,7 +6,7 @@ import type { Guard } from "../driver/driver.ts";
 import { gitGuard, type GitWatch, type PlacedShare } from "./git_guard.ts";
 import type { GitMode } from "./git_mode.ts";
 import { type Repository, scanRepositories } from "./git_scan.ts";
-import { GuardSet, hideOwnFiles } from "./guard_set.ts";
+import { guardDisk, GuardSet, hideOwnFiles } from "./guard_set.ts";
 import { isWithin } from "./mountinfo.ts";
 
 /** The shares of a project, and what goes with them. Plain data. */
@@ -34,6 +34,7 @@ export function projectGuestPath(project: string): string {
  * @param project absolute, without symbolic links.
  * @param home the user's home directory.
  * @param state the VM's state directory, `.vibe` in the project unless given.
+ * @param disk a disk image that the VM uses in place; the guest may not write to its file.
  * @throws {VibeError} `PROJECT_TOO_WIDE`, `PROJECT_STATE`, `GIT_UNGUARDABLE`.
  */
 export async function projectShares(
@@ -41,6 +42,7 @@ export async function projectShares(
   git: GitMode,
   home: string | undefined = Deno.env.get("HOME"),
   state: string = `${project}/.vibe`,
+  disk?: string,
 ): Promise<ProjectShares> {
   await refuseTooWide(project, home);
   const guards = new GuardSet(project);
@@ -55,6 +57,9 @@ export async function projectShares(
   }
   const guestPath = projectGuestPath(project);
   const scan = scanRepositories(project);
+  // The project's own VM, where another one is started in its directory.
+  if (!inside) guards.protect(".vibe", "hide");
+  if (disk) guardDisk(guards, disk);
   guards.protect("vibe.toml", "read-only");
   for (const path of scan.projects) {
     guards.protect(`${path}/.vibe`, "hide");
