@@ -81,9 +81,11 @@ export async function run(argv: string[], options: CliOptions): Promise<number> 
 export async function startHere(options: CliOptions, progress: Progress): Promise<ReadyVm> {
   const note = options.quiet ? undefined : (text: string) => printError(`vibe: ${text}\n`);
   const instance = await openTarget(options);
-  const start = () => {
+  const start = async () => {
     const complete = () => completeOptions(instance, options, note);
-    return startVm(instance, options, { progress, note, complete });
+    const vm = await startVm(instance, options, { progress, note, complete });
+    if (options.diskImage !== undefined) tellOtherProject(vm.info, note);
+    return vm;
   };
   try {
     return await start();

@@ -55,6 +55,24 @@ class FakeGuest {
   }
 }
 
+/** Recorded from Debian 13 with systemd 257: it looks for the terminal's size, three times over. */
+const RECORDED_BOOT =
+  "\x1b[!p\x1b]104\x07\x1b[?7h\x1b[!p\x1b]104\x07\x1b[?7h\x1b[6n\x1b[32766;32766H\x1b[6n\x1b[!p\x1b]104\x07\x1b[?7h\x1b[6n\x1b[32766;32766H\x1b[6n\r\r\n" +
+  "Debian GNU/Linux 13 plain hvc0\r\n" +
+  "\r\n" +
+  "plain login: ";
+const RECORDED_LOGIN =
+  "Linux plain 6.12.117+deb13-cloud-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.12.117-1 (2026-11-12) x86_64\r\n" +
+  "\r\n" +
+  "The programs included with the Debian GNU/Linux system are free software;\r\n" +
+  "the exact distribution terms for each program are described in the\r\n" +
+  "individual files in /usr/share/doc/*/copyright.\r\n" +
+  "\r\n" +
+  "Debian GNU/Linux comes with ABSOLUTELY NO WARRANTY, to the extent\r\n" +
+  "permitted by applicable law.\r\n";
+/** In a terminal in canonical mode the line is echoed, then once more by bash as it reads it. */
+const RECORDED_PROMPT = "\x1b[?2004hroot@plain:~# ";
+
 const LOGIN = { root: MOTD + PROMPT };
 
 for (const size of [1, 2, 3, 7, 16, 4096]) {
@@ -138,4 +156,15 @@ Deno.test("a mount that fails says why, one that cannot be typed is refused", as
   await rejects(shell.mount(mount("/a\tb")), { code: "CONSOLE_MOUNT" });
   await rejects(shell.mount(mount(`/${"x".repeat(4000)}`)), { code: "CONSOLE_MOUNT" });
   ok(guest.typed.slice(typed).every((line) => !line.includes("rbind")));
+});
+
+Deno.test("a recorded login, cut at every byte", async () => {
+  for (let cut = 0; cut <= RECORDED_BOOT.length; cut++) {
+    const guest = new FakeGuest(cut % 5 + 1, { root: RECORDED_LOGIN + RECORDED_PROMPT });
+    const login = ConsoleShell.logIn(guest.dialogue, NONCE, TIMES);
+    guest.dialogue.hear(new TextEncoder().encode(RECORDED_BOOT.slice(0, cut)));
+    guest.dialogue.hear(new TextEncoder().encode(RECORDED_BOOT.slice(cut)));
+    await login;
+    deepStrictEqual(guest.typed.slice(0, 2), ["root", ` echo vibe''-${NONCE}-1`]);
+  }
 });

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { chooseAccelerator } from "../../lib/driver/accel.ts";
-import type { VmConfig } from "../../lib/driver/driver.ts";
+import type { Boot, VmConfig } from "../../lib/driver/driver.ts";
 import { qemuArgs, type QemuHost } from "../../lib/driver/qemu_args.ts";
 
 const CONFIG: VmConfig = {
@@ -111,3 +111,23 @@ Deno.test("KVM only where it can work", () => {
   ];
   for (const [facts, expected] of cases) strictEqual(chooseAccelerator(facts), expected);
 });
+
+Deno.test("a disk that boots by itself gets no kernel, and UEFI where it needs it", () => {
+  for (const boot of [{ kind: "bios" as const }, efi("/s/vars,1.fd")]) {
+    const words = args({ boot });
+    for (const option of ["-kernel", "-initrd", "-append"]) ok(!words.includes(option));
+  }
+  const nodes = values(args({ boot: efi("/s/vars,1.fd") }), "-blockdev").map((node) =>
+    JSON.parse(node)
+  ).filter((node) => !node["node-name"].startsWith("disk"));
+  deepStrictEqual(nodes.map((node) => [node["node-name"], node.file.filename, node["read-only"]]), [
+    ["firmware", "/f/code.fd", true],
+    ["variables", "/s/vars,1.fd", false],
+  ]);
+  const machine = values(args({ boot: efi("/v") }), "-machine")[0];
+  ok(machine.includes("pflash0=firmware,pflash1=variables"));
+});
+
+function efi(variables: string): Extract<Boot, { kind: "efi" }> {
+  return { kind: "efi", variables, firmware: { code: "/f/code.fd", variables: "/f/vars.fd" } };
+}

@@ -1,0 +1,126 @@
+/** `--send`, `--expect` and `--script` in a VM with the agent. */
+
+import { match, ok, strictEqual } from "node:assert/strict";
+import { TestTerminal } from "../support/terminal.ts";
+import { Project, vibeCommand } from "../support/vibe.ts";
+
+Deno.test("actions in a VM that runs", async (t) => {
+  await using project = await Project.create();
+  await using _hold = await project.hold();
+
+  await t.step("a script: any bytes, its name, its status, stdout and stderr apart", async () => {
+    const tail = "\x00\x04'\"`\nVIBE_SCRIPT_EOF\n".repeat(100_000);
+    await project.write(
+      "it's a script.py",
+      "#!/usr/bin/env python3\nimport sys, os\nprint(sys.argv[0].split('/')[-1], os.getcwd())\n" +
+        "print('err', file=sys.stderr)\nprint(os.path.getsize(sys.argv[0]))\n" +
+        `print(repr(sys.stdin.read()))\nsys.exit(7)\n`,
+    );
+    await project.write("tail", `exit 0\n${tail}`);
+    const python = await project.vibe(["--script", "it's a script.py"], { stdin: "not for it" });
+    const size = (await Deno.stat(project.path("it's a script.py"))).size;
+    strictEqual(python.stdout, `it's a script.py /root/project\n${size}\n''\n`);
+    strictEqual(python.stderr, "err\n");
+    strictEqual(python.code, 7);
+    const long = await project.vibe(["--script", "tail"]);
+    strictEqual(long.stderr, "");
+    strictEqual(long.code, 0);
+    strictEqual((await project.sh("ls -d /tmp/vibe-script.* 2>/dev/null")).stdout, "");
+  });
+
+  await t.step("a script that fails ends it all; one that is too slow, too", async () => {
+    await project.write("ok.sh", "echo one\n");
+    await project.write("bad.sh", "echo two; kill -9 $$\n");
+    await project.write("slow.sh", "echo $$ >pid; sleep 3333\n");
+    const bad = await project.vibe([
+      "--script",
+      "ok.sh",
+      "--script",
+      "bad.sh",
+      "--script",
+      "ok.sh",
+    ]);
+    strictEqual(bad.stdout, "one\ntwo\n");
+    strictEqual(bad.code, 137);
+    const slow = await project.vibe(["--timeout", "1", "--script", "slow.sh"]);
+    match(slow.stderr, /Cannot finish "slow\.sh": it took longer than 1 s/);
+    strictEqual(slow.code, 124);
+    strictEqual((await project.sh("pgrep -xf 'sleep 3333'")).stdout, "");
+  });
+
+  await t.step("send and expect go in order, and the shell's status is vibe's", async () => {
+    const { code, stdout } = await project.vibe([
+      ...["--send", "sleep 1; echo fi''rst", "--expect", "first", "20"],
+      // Said before its turn comes, and with colours inside.
+      ...["--send", "printf 'sec\\033[1mond\\033[0m\\nthi''rd\\n'; yes | head -200000 | tail -1"],
+      ...["--script", "ok.sh", "--expect", "second\nthird", "--expect", "one"],
+      ...["--send", "exit 3"],
+    ]);
+    match(stdout, /first(.*\n)+.*sec\x1b\[1mond(.*\n)+one\r?\n/);
+    strictEqual(code, 3);
+  });
+
+  await t.step("input that is piped follows when all is done", async () => {
+    const { code, stdout } = await project.vibe(
+      ["--send", "read -r line; echo got $line", "--expect", "$line"],
+      { stdin: "typed\nexit 5\n" },
+    );
+    match(stdout, /^got typed\r?$/m);
+    strictEqual(code, 5);
+  });
+
+  await t.step("a shell that ends before what is expected", async () => {
+    const { code, stderr } = await project.vibe([
+      "--send",
+      "echo b''ye; exit",
+      "--expect",
+      "never",
+    ]);
+    match(stderr, /The shell in the VM has ended too early\nThe last that was seen:\n(.*\n)*bye/);
+    strictEqual(code, 123);
+  });
+
+  await t.step(
+    "keys are held back until all is done, then the terminal is the user's",
+    async () => {
+      const args = ["--script", "ok.sh", "--send", "sleep 3; echo do''ne", "--expect", "done"];
+      using terminal = new TestTerminal(vibeCommand(...args), {
+        cwd: project.dir,
+        env: project.env,
+      });
+      await terminal.waitFor(/sleep 3/);
+      terminal.type("echo ty''ped; stty size\r");
+      await terminal.waitFor(/^typed\r?\n30 100$/m);
+      const plain = terminal.raw.replaceAll("\r", "");
+      ok(plain.indexOf("\ndone\n") < plain.indexOf("\ntyped\n"), terminal.text);
+      terminal.type("exit 6\r");
+      strictEqual(await terminal.exited, 6);
+    },
+  );
+});
+
+Deno.test("an --expect in vain stops the VM, whoever else is there", async () => {
+  await using project = await Project.create();
+  await using hold = await project.hold();
+  const started = performance.now();
+  const { code, stderr } = await project.vibe(
+    ["--send", "echo one; sleep 1000", "--expect", "one", "--expect", "two", "1.5"],
+  );
+  ok(performance.now() - started > 1500);
+  match(
+    stderr,
+    /Waited 1\.5 seconds for "two" in vain\nThe VM is stopped\.\nThe last that was seen:/,
+  );
+  match(stderr, /^one$/m);
+  strictEqual(code, 123);
+  await hold.child.status;
+  await project.stopped();
+});
+
+Deno.test("a script that powers the VM off has succeeded", async () => {
+  await using project = await Project.create();
+  await project.write("off.sh", "trap '' TERM HUP; echo bye; systemctl poweroff; sleep 1000\n");
+  const { code, stdout, stderr } = await project.vibe(["--quiet", "--script", "off.sh"]);
+  strictEqual(stdout, "bye\n");
+  strictEqual(code, 0, stderr);
+});
