@@ -40,6 +40,7 @@ export async function parseAndRun(
 export function buildProgram(exit: (code: number) => void): Command {
   const program = addActionOptions(addVmOptions(new Command("vibe")))
     .description("Gives the current directory its own Linux computer, and a shell in it.")
+    .argument("[disk-image]", "a raw or qcow2 disk to use in place, instead of the directory's VM")
     .version(VERSION, "-V, --version")
     .exitOverride()
     .configureOutput({ writeErr: printError })
@@ -47,7 +48,7 @@ export function buildProgram(exit: (code: number) => void): Command {
     .allowExcessArguments()
     .showHelpAfterError("(`vibe --help` lists what can be typed)")
     .addHelpText("after", EXAMPLES);
-  program.action(async (_options, command: Command) => {
+  program.action(async (_disk, _options, command: Command) => {
     const { diskArgument } = await import("./disk_argument.ts");
     const names = command.commands.map((known) => known.name());
     const diskImage = await diskArgument(command.args, names);

@@ -27,6 +27,8 @@ const TIMES: LoginTimes = { boot: 300_000, login: 120_000, command: 60_000, quie
 
 /** Where the shares' device is mounted, as the agent does. */
 const SHARED = "/run/vibe/shared";
+/** Where the guest's changes to copies are kept, as by the agent. */
+const CHANGES = "/var/lib/vibe/changes";
 
 /** The longest line that a terminal in canonical mode takes, without its end. */
 const MAX_LINE = 4095;
@@ -36,6 +38,8 @@ export interface ConsoleMount {
   name: string;
   guestPath: string;
   readOnly: boolean;
+  /** The guest changes a copy; the share itself stays as it is. */
+  copy?: boolean;
 }
 
 /** Root's shell at the console. */
@@ -195,7 +199,7 @@ export function encodeSize({ rows, columns }: WindowSize): Uint8Array {
 export const POWER_OFF = new TextEncoder().encode("off\n");
 
 /** Host and guest both enforce read-only; the guest's makes its errors plain. */
-function mountCommand({ name, guestPath, readOnly }: ConsoleMount): string {
+function mountCommand({ name, guestPath, readOnly, copy }: ConsoleMount): string {
   if (/[\x00-\x1f\x7f]/.test(guestPath)) {
     throw new VibeError(
       "CONSOLE_MOUNT",
@@ -206,6 +210,13 @@ function mountCommand({ name, guestPath, readOnly }: ConsoleMount): string {
   const point = `if [ -d ${source} ]; then mkdir -p ${target}; else ` +
     `mkdir -p "$(dirname ${target})" && { [ -e ${target} ] || : >${target}; }; fi`;
   const bind = `mount --rbind ${source} ${target}`;
+  if (copy) {
+    const changes = `${CHANGES}/${name}`;
+    const layers = `lowerdir=${SHARED}/${name},upperdir=${changes}/files,workdir=${changes}/work`;
+    // A kernel without overlays shows the share, which the host does not let it change.
+    return `${point} && mkdir -p ${changes}/files ${changes}/work && ` +
+      `{ mount -t overlay -o ${layers} overlay ${target} || ${bind}; }`;
+  }
   const lock = readOnly ? ` && mount -o remount,bind,ro ${target}` : "";
   return `${point} && ${bind}${lock}`;
 }

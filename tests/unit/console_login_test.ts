@@ -84,6 +84,7 @@ for (const size of [1, 2, 3, 7, 16, 4096]) {
     await shell.mount([
       { name: "project", guestPath: "/root/it's here", readOnly: false },
       { name: "mount-0", guestPath: "/data", readOnly: true },
+      { name: "home-m2", guestPath: "/root/.m2", readOnly: true, copy: true },
     ]);
     strictEqual(await shell.listen(), true);
     await shell.start({ rows: 30, columns: 100 }, "xterm", "/root/it's here");
@@ -92,6 +93,10 @@ for (const size of [1, 2, 3, 7, 16, 4096]) {
     const mounts = guest.typed.filter((line) => / mount .*bind/.test(line));
     match(mounts[0], /mount --rbind '\/run\/vibe\/shared\/project' '\/root\/it'\\''s here'/);
     ok(!mounts[0].includes("bind,ro"));
+    match(
+      mounts[2],
+      /mount -t overlay -o lowerdir=\S+\/home-m2,upperdir=\S+ overlay '\/root\/.m2'/,
+    );
     match(mounts[1], /mount -o remount,bind,ro '\/data'/);
     match(guest.typed.at(-1)!, /cd -- '\/root\/it'\\''s here'.*stty sane rows 30 cols 100/);
   });
