@@ -34,11 +34,16 @@ export interface VibeErrorOptions {
  * programs.
  */
 export class VibeError extends Error {
+  /** What `Error.prototype.name` says. */
   override readonly name = "VibeError";
+  /** Stable, for programs. */
   readonly code: string;
+  /** What to do next, one or a few lines. */
   readonly hint?: string;
+  /** What the `vibe` command exits with. */
   readonly exitCode: number;
 
+  /** `message`: one line. */
   constructor(code: string, message: string, options: VibeErrorOptions = {}) {
     super(message, { cause: options.cause });
     this.code = code;

@@ -13,11 +13,12 @@ export interface Script {
 /**
  * Its first argument is the script's size, the second its name. The script comes first on stdin, what
  * follows is the script's own. It is a file while it runs, so that `#!` works; one without that is
- * bash's. Signals are for the script alone, and the file goes when the script has ended.
+ * bash's. Signals are for the script alone, and the file goes when the script has ended. It is not in
+ * /tmp: while the guest boots, systemd mounts an empty one over it.
  */
 const RUNNER = `
 umask 077
-dir=$(mktemp -d "\${TMPDIR:-/tmp}/vibe-script.XXXXXX") || exit
+dir=$(mktemp -d "\${TMPDIR:-/var/tmp}/vibe-script.XXXXXX") || exit
 trap 'rm -rf "$dir"' EXIT
 head -c "$1" >"$dir/$2" || exit
 chmod 700 "$dir/$2" || exit

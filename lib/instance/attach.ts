@@ -142,6 +142,9 @@ async function takeStartLock(path: string, events: AttachEvents): Promise<FileLo
 /** The hidden first argument that makes a vibe process a supervisor. */
 export const SUPERVISE = "__supervise";
 
+/** vibe's own main module; that of the process is another one where vibe is used as a library. */
+const MAIN = new URL("../../main.ts", import.meta.url).href;
+
 /** On a Mac only an executable with the entitlement may start VMs. */
 async function supervisorExecutable(): Promise<string> {
   if (Deno.build.os !== "darwin") return Deno.execPath();
@@ -151,7 +154,12 @@ async function supervisorExecutable(): Promise<string> {
 
 /** Starts a supervisor; resolves when it listens. It stops if this is let go with nobody attached. */
 async function startSupervisor(plan: VmPlan, events: AttachEvents): Promise<AsyncDisposable> {
-  const args = Deno.build.standalone ? [] : ["run", "--allow-all", "--no-prompt", Deno.mainModule];
+  const args = Deno.build.standalone ? [] : ["run", "--allow-all", "--no-prompt", MAIN];
+  if (Deno.build.standalone && Deno.mainModule !== MAIN) {
+    throw new VibeError("SUPERVISOR_NONE", "Cannot start a VM from a compiled program", {
+      hint: "Run the program with `deno run`, or let it call the `vibe` command with --json.",
+    });
+  }
   const child = new Deno.Command(await supervisorExecutable(), {
     args: [...args, SUPERVISE],
     // The project may be removed while the VM runs; "/" stays.
@@ -161,7 +169,6 @@ async function startSupervisor(plan: VmPlan, events: AttachEvents): Promise<Asyn
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  child.unref();
   const writer = child.stdin.getWriter();
   await writer.write(new TextEncoder().encode(JSON.stringify(plan) + "\n"));
   let rest = "";
@@ -171,6 +178,8 @@ async function startSupervisor(plan: VmPlan, events: AttachEvents): Promise<Asyn
     for (const line of lines) {
       const report: StartReport = JSON.parse(line);
       if (report.event === "listening") {
+        // Only now: with nothing else to wait for, the runtime would end this wait.
+        child.unref();
         await child.stderr.cancel();
         return { [Symbol.asyncDispose]: () => writer.close().catch(() => {}) };
       }

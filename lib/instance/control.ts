@@ -37,7 +37,9 @@ export type VmState = "booting" | "ready" | "stopping";
 
 /** A share as the user sees it. */
 export interface MountInfo {
+  /** Absolute path on the host. */
   host: string;
+  /** Absolute path in the guest. */
   guest: string;
   /** Whether the guest cannot change what is on the host. */
   readOnly: boolean;

@@ -23,6 +23,8 @@ export interface StartEvents {
   note?(text: string): void;
   /** What a VM is started with; a running one is only asked for the options given. */
   complete?(): Promise<VmOptions>;
+  /** See {@link makePlan}. `signal` also ends the waiting for a boot. */
+  unattended?: { signal?: AbortSignal };
 }
 
 /**
@@ -34,8 +36,9 @@ export interface StartEvents {
 export async function startVm(
   instance: Instance,
   options: VmOptions,
-  { progress, note, complete = () => Promise.resolve(options) }: StartEvents,
+  { progress, note, complete = () => Promise.resolve(options), unattended }: StartEvents,
 ): Promise<ReadyVm> {
+  const signal = unattended?.signal;
   const events = {
     waiting: (text: string) => progress.step(text),
     note: (text: string) => {
@@ -49,9 +52,12 @@ export async function startVm(
   const onPlan = (plan: VmPlan) => reset = plan.reset;
   const isOurs = (info: VmInfo) => info.reset !== null && info.reset === reset;
   for (;;) {
+    signal?.throwIfAborted();
     const running = await attachRunning(instance, events);
     const attachment = running ??
-      await startFresh(instance, await complete(), progress, events, onPlan);
+      await startFresh(instance, await complete(), progress, events, onPlan, unattended);
+    const leave = () => attachment[Symbol.dispose]();
+    signal?.addEventListener("abort", leave);
     try {
       const info = await attachment.info;
       if (running && options.rm) throw notNew(instance);
@@ -61,11 +67,14 @@ export async function startVm(
       progress.step("Booting");
       await attachment.ready;
       progress.done();
-      return { attachment, info, [Symbol.dispose]: () => attachment[Symbol.dispose]() };
+      return { attachment, info, [Symbol.dispose]: leave };
     } catch (error) {
-      attachment[Symbol.dispose]();
+      leave();
+      signal?.throwIfAborted();
       // We came as its last session left. When it is gone, a new one can start.
       if (!(error instanceof StoppingError)) throw error;
+    } finally {
+      signal?.removeEventListener("abort", leave);
     }
   }
 }
@@ -85,11 +94,13 @@ async function startFresh(
   progress: Progress,
   events: Parameters<typeof attachOrStart>[1],
   onPlan: (plan: VmPlan) => void,
+  unattended: StartEvents["unattended"],
 ): Promise<Attachment> {
   // Loaded only now: a VM that runs already needs none of it.
   const { makePlan } = await import("../plan/make_plan.ts");
   // Outside the lock: it may take minutes, and another command may do it at the same time.
-  const plan = await makePlan(instance, options, progress, events.note);
+  const plan = await makePlan(instance, options, progress, events.note, unattended);
+  unattended?.signal?.throwIfAborted();
   onPlan(plan);
   progress.step("Starting");
   return await attachOrStart(plan, events);

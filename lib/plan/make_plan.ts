@@ -29,6 +29,7 @@ const GIB = 2 ** 30;
  * image, the agent. What is missing is installed or built.
  *
  * @param warn told, one line each, what the user should know about it.
+ * @param unattended nobody is to be asked, and Ctrl-C is not ours: `signal` gives up instead.
  * @throws {VibeError} if that cannot be, or may not.
  */
 export async function makePlan(
@@ -36,16 +37,17 @@ export async function makePlan(
   options: VmOptions,
   progress: Progress,
   warn: (text: string) => void,
+  unattended?: { signal?: AbortSignal },
 ): Promise<VmPlan> {
   // What is wrong with the command line should show before minutes of work.
   const shares = await planShares(instance, options, warn);
   const network = await planNetwork(options.network);
-  using interrupt = abortOnInterrupt();
+  using interrupt = unattended ? null : abortOnInterrupt();
   const prepare = {
     yes: options.yes,
-    ask: terminalAsk(),
+    ask: unattended ? undefined : terminalAsk(),
     progress,
-    signal: interrupt.signal,
+    signal: unattended ? unattended.signal : interrupt?.signal,
   };
   const source = instance.kind === "disk"
     ? await planDiskImage(instance, options, prepare)

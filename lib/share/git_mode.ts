@@ -1,7 +1,7 @@
 /** How much of Git's own files a guest may write. */
 
 /** From the strictest to the laxest; see {@link GitMode}. */
-export const GIT_MODES = ["hide", "ro", "guard", "rw"] as const;
+export const GIT_MODES: readonly GitMode[] = ["hide", "ro", "guard", "rw"];
 
 /**
  * - `guard`: all but hooks and settings
@@ -9,4 +9,4 @@ export const GIT_MODES = ["hide", "ro", "guard", "rw"] as const;
  * - `ro`: nothing
  * - `hide`: it does not see them
  */
-export type GitMode = typeof GIT_MODES[number];
+export type GitMode = "guard" | "rw" | "ro" | "hide";

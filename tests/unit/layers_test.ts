@@ -9,7 +9,7 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 /** First match wins; a file may import from its own layer and those below. */
 const LAYERS: [RegExp, number][] = [
   [/^main\.ts$/, 5],
-  [/^lib\/cli\//, 4],
+  [/^lib\/(cli|api)\//, 4],
   [/^lib\/(plan\/|config\/|instance\/|image\/|doctor\/)/, 3],
   [/^lib\/(driver|console|agent|guest|net|share|host|macos)\//, 2],
   [/^ffi\//, 1],

@@ -120,8 +120,10 @@ function reportOf({ stdout }: VibeOutput): RunReport {
   return JSON.parse(stdout);
 }
 
-/** The `sleep 400…` that run in the guest. */
+/** The `sleep 400…` that run in the guest; not those that wait to be reaped. */
 async function sleepers(project: Project): Promise<string[]> {
-  const { stdout } = await project.sh("pgrep -a '^sleep$' | cut -d' ' -f2- | grep ' 40'");
+  const { stdout } = await project.sh(
+    "pgrep -r D,R,S,T -a '^sleep$' | cut -d' ' -f2- | grep ' 40'",
+  );
   return stdout.split("\n").filter(Boolean);
 }
