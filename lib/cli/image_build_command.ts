@@ -30,7 +30,7 @@ export async function imageBuild(name: string, options: ImageBuildOptions): Prom
     signal: interrupt.signal,
     builder: options.builder,
     mirror: options.mirror,
-    settings: options.hostSettings ? await hostSettings() : NO_SETTINGS,
+    settings: () => options.hostSettings ? hostSettings() : Promise.resolve(NO_SETTINGS),
     timeoutMs: options.layerTimeout * 60_000,
     note(text) {
       progress.done();

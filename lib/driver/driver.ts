@@ -145,6 +145,10 @@ export interface Vm extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
+/** The notice of a guest that was stopped because its disk's file cannot grow; it goes on by itself. */
+export const HOST_DISK_FULL =
+  "The disk of this host is full: the VM stands still until there is room.";
+
 /** A hypervisor that can start VMs. */
 export interface Driver {
   readonly name: "qemu" | "vz";

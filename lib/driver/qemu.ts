@@ -7,7 +7,17 @@ import { type ShareServer, startShares } from "../share/virtiofsd.ts";
 import type { KeeperReport } from "../share/keeper.ts";
 import { whoHasOpen } from "../host/open_files.ts";
 import { hostAccelerator } from "./accel.ts";
-import type { Boot, ByteStream, Driver, Share, Vm, VmConfig, VmExit, VmUsage } from "./driver.ts";
+import {
+  type Boot,
+  type ByteStream,
+  type Driver,
+  HOST_DISK_FULL,
+  type Share,
+  type Vm,
+  type VmConfig,
+  type VmExit,
+  type VmUsage,
+} from "./driver.ts";
 import { Qmp, type QmpEvent } from "./qmp.ts";
 import { processUsage } from "./usage.ts";
 import { qemuArgs, qemuProgram, type QemuSockets } from "./qemu_args.ts";
@@ -57,7 +67,7 @@ async function start(config: VmConfig, notice: (text: string) => void): Promise<
   diedEarly.catch(() => {});
   const connected = Promise.all(listeners.map((listener) => listener.accepted));
   const [control, console, agent] = await Promise.race([connected, diedEarly]);
-  const vm = new QemuVm(process, console, agent, shares);
+  const vm = new QemuVm(process, console, agent, shares, notice);
   scope.defer(() => vm.kill());
   // Its control channel only ends with QEMU itself, which then has said why.
   vm.description = await vm.handshake(control, accelerator).catch(() => diedEarly);
@@ -170,6 +180,9 @@ class QemuProcess {
   }
 }
 
+/** How long to wait before a guest whose disk could not grow may try again. */
+const RETRY_MS = 5000;
+
 class QemuVm implements Vm {
   readonly agent: ByteStream;
   readonly console: ByteStream;
@@ -179,6 +192,8 @@ class QemuVm implements Vm {
 
   readonly #process: QemuProcess;
   readonly #shares: ShareServer | null;
+  readonly #notice: (text: string) => void;
+  #retry: ReturnType<typeof setTimeout> | null = null;
   #qmp: Qmp | null = null;
   #shutdownReason: string | null = null;
   #sharesFailure: string | null = null;
@@ -188,7 +203,9 @@ class QemuVm implements Vm {
     console: ByteStream,
     agent: ByteStream,
     shares: ShareServer | null,
+    notice: (text: string) => void,
   ) {
+    this.#notice = notice;
     this.#process = process;
     this.console = console;
     this.agent = agent;
@@ -262,6 +279,15 @@ class QemuVm implements Vm {
   #onEvent(event: QmpEvent): void {
     if (event.event === "SHUTDOWN") this.#shutdownReason = String(event.data?.reason);
     if (event.event === "RESUME") this.onResume();
+    if (event.event === "BLOCK_IO_ERROR" && event.data?.nospace) this.#onDiskFull();
+  }
+
+  /** QEMU has stopped the guest, which so loses nothing. Nobody tells when there is room again. */
+  #onDiskFull(): void {
+    if (this.#retry === null) this.#notice(HOST_DISK_FULL);
+    clearTimeout(this.#retry ?? undefined);
+    this.#retry = setTimeout(() => this.resume().catch(() => {}), RETRY_MS);
+    Deno.unrefTimer(Number(this.#retry));
   }
 
   /** Without its file server the guest would hang at the next access: better a clear end. */
@@ -274,6 +300,7 @@ class QemuVm implements Vm {
     const end = await this.#process.ended;
     const sharesFailure = this.#sharesFailure;
     await this.#shares?.[Symbol.asyncDispose]();
+    clearTimeout(this.#retry ?? undefined);
     this.#qmp?.[Symbol.dispose]();
     if (sharesFailure) return { reason: "failed", detail: sharesFailure };
     switch (this.#shutdownReason) {

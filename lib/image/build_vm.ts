@@ -5,6 +5,7 @@
  */
 
 import type { ExecRequest, ExitStatus } from "../agent/messages.ts";
+import { HOST_DISK_FULL } from "../driver/driver.ts";
 import { printable, VibeError } from "../errors.ts";
 import type { LogFile } from "../host/follow.ts";
 import type { PrepareOptions } from "../host/prepare.ts";
@@ -18,9 +19,12 @@ import type { Base } from "./base.ts";
 import { GuestOutput } from "./guest_output.ts";
 import { ensureBootFiles } from "./initrd.ts";
 import { interrupted } from "./interrupted.ts";
+import { noSpaceLeft } from "./room.ts";
 
 /** A shutdown under emulation takes 3 s, on a busy machine many times that. */
 const SHUTDOWN_MS = 120_000;
+/** A small file is written in no time; a guest that hangs must not hang us. */
+const PUT_MS = 60_000;
 /** Where scripts are put; it is gone when the machine is off. */
 const SCRIPTS = "/run/vibe-build";
 
@@ -67,9 +71,9 @@ export class BuildVm implements AsyncDisposable {
     this.#base = base;
     this.#attachment = attachment;
     this.#options = options;
-    const leave = () => attachment[Symbol.dispose]();
-    options.signal?.addEventListener("abort", leave);
-    this.#unsubscribe = () => options.signal?.removeEventListener("abort", leave);
+    const stop = () => this.#stop();
+    options.signal?.addEventListener("abort", stop);
+    this.#unsubscribe = () => options.signal?.removeEventListener("abort", stop);
   }
 
   /**
@@ -104,16 +108,22 @@ export class BuildVm implements AsyncDisposable {
       ephemeral: false,
     };
     if (options.signal?.aborted) throw interrupted();
+    let onFull = () => {};
     const attachment = await attachOrStart(plan, {
       waiting() {},
-      note: (text) => options.log.write(`vibe: ${text}\n`),
+      note(text) {
+        options.log.write(`vibe: ${text}\n`);
+        if (text === HOST_DISK_FULL) onFull();
+      },
     });
     const vm = new BuildVm(dir, base, attachment, options);
+    // A build does not wait for room: what it holds already may be what fills the disk.
+    onFull = () => vm.#giveUp();
     try {
       await attachment.ready;
     } catch (error) {
       await vm[Symbol.asyncDispose]();
-      throw options.signal?.aborted ? interrupted() : error;
+      throw vm.#whyGone(error);
     }
     return vm;
   }
@@ -134,7 +144,7 @@ export class BuildVm implements AsyncDisposable {
       cwd: "/root",
       stdin: false,
     };
-    const status = await this.#exec(request, output);
+    const status = await this.#exec(request, output, this.#options.timeoutMs);
     return { failure: status === "late" ? this.#late() : failure(status), output };
   }
 
@@ -148,8 +158,8 @@ export class BuildVm implements AsyncDisposable {
       path,
     ];
     const output = new GuestOutput(this.#options.log, () => {});
-    const status = await this.#exec({ argv, stdin: true }, output, content);
-    const why = status === "late" ? this.#late() : failure(status);
+    const status = await this.#exec({ argv, stdin: true }, output, PUT_MS, content);
+    const why = status === "late" ? "it does not answer" : failure(status);
     if (why === null) return;
     throw new VibeError("BUILD_VM_FAILED", `Cannot write "${path}" in the build's VM: ${why}`, {
       hint: output.tail || undefined,
@@ -159,9 +169,9 @@ export class BuildVm implements AsyncDisposable {
   async #exec(
     request: ExecRequest,
     output: GuestOutput,
+    timeoutMs: number,
     input?: Uint8Array,
   ): Promise<ExitStatus | "late"> {
-    const { signal, timeoutMs } = this.#options;
     const [stdout, stderr] = [output.sink(), output.sink()];
     const exec = this.#attachment.agent.exec(request, { stdout: stdout.take, stderr: stderr.take });
     const late = Promise.withResolvers<"late">();
@@ -170,12 +180,28 @@ export class BuildVm implements AsyncDisposable {
       if (input) exec.write(input).then(() => exec.closeStdin());
       return await Promise.race([exec.exit, late.promise]);
     } catch (error) {
-      throw signal?.aborted ? interrupted() : error;
+      throw this.#whyGone(error);
     } finally {
       clearTimeout(timer);
       stdout.end();
       stderr.end();
     }
+  }
+
+  #giveUp(): void {
+    this.#full = true;
+    this.#stop();
+  }
+
+  /** By force: a guest that hangs, or stands still, would be asked in vain. */
+  #stop(): void {
+    this.#attachment.link.request("stop", { force: true }).catch(() => {});
+  }
+
+  /** The error for the user when the VM has gone away. */
+  #whyGone(error: unknown): unknown {
+    if (this.#options.signal?.aborted) return interrupted();
+    return this.#full ? noSpaceLeft(this.#dir, this.#options.log.path) : error;
   }
 
   #late(): string {
@@ -202,7 +228,7 @@ export class BuildVm implements AsyncDisposable {
     await FileLock.takeUnlessAborted(paths.lock, patience)
       .then((lock) => lock[Symbol.dispose](), () => {});
     await this[Symbol.asyncDispose]();
-    if (signal?.aborted) throw interrupted();
+    if (signal?.aborted || this.#full) throw this.#whyGone(null);
     progress.step("Writing the disk");
     if (await Deno.stat(paths.rawDisk).then(() => true, () => false)) {
       await Deno.rename(paths.rawDisk, disk);
@@ -213,6 +239,8 @@ export class BuildVm implements AsyncDisposable {
   /** Ends it, whatever it does; resolves when it is gone. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#unsubscribe();
+    this.#stop();
+    await this.#attachment.link.ended;
     this.#attachment[Symbol.dispose]();
     (await FileLock.take(instancePaths({ dir: this.#dir }).lock))[Symbol.dispose]();
     await forgetUser(this.#base.id, (await workInstance(this.#dir)).id);

@@ -3,8 +3,8 @@
 import { dirname, join } from "node:path";
 import { VibeError } from "../errors.ts";
 import type { LogFile } from "../host/follow.ts";
+import type { PrepareOptions } from "../host/prepare.ts";
 import { removeTree, runAsRoot } from "../host/root_namespace.ts";
-import type { Progress } from "../progress.ts";
 import { BuildOutput } from "./build_output.ts";
 import type { Made } from "./finish.ts";
 import { interrupted } from "./interrupted.ts";
@@ -12,11 +12,9 @@ import { buildArguments, mirrorSources, type Recipe, writeRecipe } from "./recip
 import { noSpace } from "./room.ts";
 
 /** How a disk is made. */
-export interface DebianOptions {
+export interface DebianOptions extends PrepareOptions {
   /** A Debian mirror, `http://host/debian`; `VIBE_MIRROR` or Debian's own unless given. */
   mirror?: string;
-  progress: Progress;
-  signal?: AbortSignal;
 }
 
 /** What reaches programs in the build from the environment of vibe. */

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { readTextIfPresent } from "../files.ts";
 import type { Env } from "../paths.ts";
 import { run, which } from "../process.ts";
+import type { BuildVm } from "./build_vm.ts";
 
 /** What is lent. */
 export interface HostSettings {
@@ -32,6 +33,9 @@ const ADDED = [
 const NAMED = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "NPM_CONFIG_CAFILE", "CURL_CA_BUNDLE"];
 
 const PROXIES = ["http_proxy", "https_proxy", "no_proxy"];
+/** In the guest; it is gone when that is off. */
+const CERTIFICATES = "/run/vibe-build/ca.crt";
+
 /** The host's own loopback, as QEMU's user network shows it to the guest. */
 const HOST_IN_GUEST = "10.0.2.2";
 const MAX_CERTIFICATES = 4 << 20;
@@ -48,7 +52,11 @@ export async function hostSettings(env: Env = Deno.env): Promise<HostSettings> {
     // Programs differ in which they look at.
     if (value) lent[name] = lent[name.toUpperCase()] = proxyForGuest(value);
   }
-  if (registry) lent.NPM_CONFIG_REGISTRY = lent.COREPACK_NPM_REGISTRY = proxyForGuest(registry);
+  if (registry) {
+    lent.NPM_CONFIG_REGISTRY = proxyForGuest(registry);
+    // corepack puts a slash of its own behind it, and registries refuse two.
+    lent.COREPACK_NPM_REGISTRY = lent.NPM_CONFIG_REGISTRY.replace(/\/+$/, "");
+  }
   return { certificates, env: lent };
 }
 
@@ -99,4 +107,29 @@ async function npmRegistry(): Promise<string | null> {
   if (!await which("npm")) return null;
   const { success, stdout } = await run(["npm", "config", "get", "registry"]);
   return success ? stdout : null;
+}
+
+/** What makes the script reach the network as this host does; for its environment only. */
+export async function lend(
+  vm: BuildVm,
+  { certificates, env }: HostSettings,
+): Promise<Record<string, string>> {
+  const common: Record<string, string> = { DEBIAN_FRONTEND: "noninteractive", ...env };
+  if (!certificates) return common;
+  await vm.put("/run/vibe-build/host.crt", new TextEncoder().encode(certificates));
+  const script =
+    `cat /etc/ssl/certs/ca-certificates.crt /run/vibe-build/host.crt >${CERTIFICATES} ` +
+    `2>/dev/null; chmod 644 ${CERTIFICATES}`;
+  const content = new TextEncoder().encode(script);
+  await vm.run({ name: "certificates", content, env: {} });
+  const names = [
+    "SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+    "NPM_CONFIG_CAFILE",
+    "CARGO_HTTP_CAINFO",
+    "REQUESTS_CA_BUNDLE",
+  ];
+  return { ...common, ...Object.fromEntries(names.map((name) => [name, CERTIFICATES])) };
 }

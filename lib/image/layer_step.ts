@@ -7,7 +7,7 @@ import type { Base, LayerRecord } from "./base.ts";
 import { BuildVm } from "./build_vm.ts";
 import { digestOf } from "./digest.ts";
 import { finishBase } from "./finish.ts";
-import type { HostSettings } from "./host_settings.ts";
+import { lend } from "./host_settings.ts";
 import type { StepOptions } from "./layered.ts";
 import type { Layer } from "./layers.ts";
 import type { Workshop } from "./workshop.ts";
@@ -28,8 +28,6 @@ export interface LayerStep {
   of: string;
 }
 
-const CERTIFICATES = "/run/vibe-build/ca.crt";
-
 /**
  * Adds a layer to a base; resolves to the new step.
  *
@@ -49,7 +47,7 @@ export async function addLayer(
     progress.step(step);
     progress.detail("booting");
     await using vm = await BuildVm.start(await workshop.vmDir(), base, options);
-    const env = { ...await lend(vm, options.settings), ...layer.env };
+    const env = { ...await lend(vm, await options.settings()), ...layer.env };
     const { failure, output } = await vm.run({ name: layer.name, content: layer.script, env });
     if (failure) throw new LayerFailure(layer.name, failure, output.tail);
     await seal(vm);
@@ -74,31 +72,6 @@ export async function addLayer(
       note(`The layer "${layer.name}" goes without ${tool}: ${why}`);
     }
   });
-}
-
-/** What makes the script reach the network as this host does; for its environment only. */
-export async function lend(
-  vm: BuildVm,
-  { certificates, env }: HostSettings,
-): Promise<Record<string, string>> {
-  const common = { DEBIAN_FRONTEND: "noninteractive", ...env };
-  if (!certificates) return common;
-  await vm.put("/run/vibe-build/host.crt", new TextEncoder().encode(certificates));
-  const script =
-    `cat /etc/ssl/certs/ca-certificates.crt /run/vibe-build/host.crt >${CERTIFICATES} ` +
-    `2>/dev/null; chmod 644 ${CERTIFICATES}`;
-  const content = new TextEncoder().encode(script);
-  await vm.run({ name: "certificates", content, env: {} });
-  const names = [
-    "SSL_CERT_FILE",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "NODE_EXTRA_CA_CERTS",
-    "NPM_CONFIG_CAFILE",
-    "CARGO_HTTP_CAINFO",
-    "REQUESTS_CA_BUNDLE",
-  ];
-  return { ...common, ...Object.fromEntries(names.map((name) => [name, CERTIFICATES])) };
 }
 
 /** Leaves the disk as an image's should be. */

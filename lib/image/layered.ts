@@ -6,26 +6,28 @@ import { LogFile } from "../host/follow.ts";
 import { prepareHost, type PrepareOptions } from "../host/prepare.ts";
 import { cacheDir, miseCacheDir } from "../paths.ts";
 import type { Base } from "./base.ts";
-import { withImageLock } from "./build.ts";
+import { type BuildOptions, withImageLock } from "./build.ts";
 import { checkImageName, findImage, nameImage } from "./catalog.ts";
-import type { HostSettings } from "./host_settings.ts";
+import type { Builder } from "./debian_vm.ts";
+import { type HostSettings, hostSettings } from "./host_settings.ts";
 import { interrupted } from "./interrupted.ts";
 import { AGENTS, type Layer, LAYERS, readLayers } from "./layers.ts";
 import { addLayer, LayerFailure } from "./layer_step.ts";
-import { requireRoom } from "./room.ts";
+import { diskUsage } from "./disk_usage.ts";
+import type { Contents } from "./recipe.ts";
+import { fileSystemError, requireRoom } from "./room.ts";
 import { addSource } from "./source_step.ts";
 import { type BuildRequest, buildsDir, Workshop } from "./workshop.ts";
-
-/** Where a Debian disk is made: on this host, or in a VM. */
-export type Builder = "auto" | "host" | "vm";
 
 /** How an image is built. */
 export interface ImageOptions extends PrepareOptions {
   builder: Builder;
-  /** A Debian mirror, for the image and while it is built. */
+  /** A Debian mirror, `http://host/debian`; `VIBE_MIRROR` or Debian's own unless given. */
   mirror?: string;
-  /** How this host reaches the network, for the guest to do so, too. */
-  settings: HostSettings;
+  /** What Debian's recipe is to install instead of the usual. */
+  contents?: Contents;
+  /** How this host reaches the network, for the guest to do so, too; asked for if there is one. */
+  settings: () => Promise<HostSettings>;
   /** How long a layer may take. */
   timeoutMs: number;
   /** Told one line at a time what the user should know. */
@@ -41,8 +43,10 @@ export interface BuiltImage {
   seconds: number;
 }
 
-/** Less than that is not worth beginning with: a layer takes 1 GB, the copy of its disk as much. */
-const ROOM = 3e9;
+/** What a layer takes beside a copy of the disk; those that take much more say so when it is full. */
+const SLACK = 0.5e9;
+
+const PLAIN: BuildRequest = { base: "debian", layers: [], agents: [], packages: [], scripts: [] };
 
 const DEFAULTS: BuildRequest = {
   base: "debian",
@@ -67,19 +71,50 @@ export async function buildImage(
   options: ImageOptions,
 ): Promise<BuiltImage> {
   checkImageName(name);
-  const started = performance.now();
-  return await withImageLock(name, options, async () => {
-    using log = await LogFile.create(join(cacheDir(), "logs"), "build");
-    const { base, resumed } = await buildLocked(name, asked, resume, { ...options, log });
-    const seconds = Math.round((performance.now() - started) / 1000);
-    options.progress.done(`Built the image "${name}" in ${seconds} s`);
-    return { name, base, resumed, seconds };
+  return await withImageLock(name, options, () => logged(name, asked, resume, options));
+}
+
+/** What a layer may take unless something else is said. */
+export const LAYER_TIMEOUT_MS = 60 * 60_000;
+
+/** Debian without any layer, for a name that is locked. @throws {VibeError} as {@link buildImage}. */
+export async function buildPlainImage(name: string, options: BuildOptions): Promise<Base> {
+  const { base } = await logged(name, PLAIN, false, {
+    ...options,
+    builder: "auto",
+    settings: hostSettings,
+    timeoutMs: LAYER_TIMEOUT_MS,
+    note: (text) => options.progress.done(text),
   });
+  return base;
+}
+
+async function logged(
+  name: string,
+  asked: Partial<BuildRequest>,
+  resume: boolean,
+  options: ImageOptions,
+): Promise<BuiltImage> {
+  const started = performance.now();
+  using log = await LogFile.create(join(cacheDir(), "logs"), "build");
+  const { base, resumed } = await buildLocked(name, asked, resume, { ...options, log });
+  const seconds = Math.round((performance.now() - started) / 1000);
+  options.progress.done(`Built the image "${name}" in ${seconds} s`);
+  return { name, base, resumed, seconds };
 }
 
 /** {@link ImageOptions} and where all that is said goes. */
 export interface StepOptions extends ImageOptions {
   log: LogFile;
+  /** Gets an image to boot where there is none yet. */
+  firstImage?: () => Promise<Base>;
+}
+
+/** The image that a host gets which has none, and cannot make one without. */
+const FIRST_IMAGE = "nocloud";
+
+async function getFirstImage(options: ImageOptions): Promise<Base> {
+  return (await buildImage(FIRST_IMAGE, { ...PLAIN, base: "nocloud" }, false, options)).base;
 }
 
 async function buildLocked(
@@ -94,15 +129,16 @@ async function buildLocked(
   // Debian's recipe installs packages itself, on the host: under emulation ten times as fast.
   const packages = request.base === "debian" ? [] : request.packages;
   const layers = await readLayers({ ...request, packages });
-  await prepareHost(layers.length > 0 ? ["run", "agent"] : [], options);
+  await prepareHost(layers.length > 0 ? ["run", "agent"] : ["agent"], options);
   const start = resume
     ? await findStart(name, workshop, earlier, request, layers, options.note)
     : null;
   await workshop.begin(request, { resume: start !== null });
-  if (!start || layers.length > 0) await requireRoom(buildsDir(), ROOM);
   let at: Base | null = start;
   try {
-    at ??= await addSource(workshop, name, request, options);
+    const firstImage = name === FIRST_IMAGE ? undefined : () => getFirstImage(options);
+    at ??= await addSource(workshop, name, request, { ...options, firstImage });
+    if (layers.length > 0) await requireRoom(buildsDir(), 2 * await diskUsage(at.dir) + SLACK);
     for (const [index, layer] of layers.entries()) {
       if (index < finished(at).length) continue;
       const of = `${index + 1} of ${layers.length}`;
@@ -175,7 +211,7 @@ async function keepFinished(
   }
   if (!(error instanceof LayerFailure) || !at) {
     await workshop.leave();
-    return error;
+    return fileSystemError(error, buildsDir()) ?? error;
   }
   const current = await findImage(name);
   let now: string;

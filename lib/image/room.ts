@@ -30,8 +30,13 @@ export async function freeBytes(dir: string): Promise<number> {
 
 /** The error for a disk that became full on the way. */
 export function noSpace(dir: string, bytes: number, log: string): VibeError {
+  return noSpaceLeft(dir, log, `It takes about ${gigabytes(bytes)}. `);
+}
+
+/** The same where nobody knows how much it takes. */
+export function noSpaceLeft(dir: string, log: string, howMuch = ""): VibeError {
   return new VibeError("IMAGE_NO_SPACE", `Cannot build the image: no space is left in "${dir}"`, {
-    hint: `It takes about ${gigabytes(bytes)}. ${REMEDY}\nThe whole output is in "${log}".`,
+    hint: `${howMuch}${REMEDY}\nThe whole output is in "${log}".`,
   });
 }
 

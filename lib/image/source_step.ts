@@ -1,15 +1,16 @@
 /** The first step of an image: the disk that layers are added to. */
 
-import { prepareHost } from "../host/prepare.ts";
 import type { Base } from "./base.ts";
 import { findImage } from "./catalog.ts";
-import { debianMade, makeDebianDisk } from "./debian.ts";
+import { debianMade } from "./debian.ts";
+import { makeDebianAnywhere } from "./debian_vm.ts";
 import { digestOf } from "./digest.ts";
 import { finishBase } from "./finish.ts";
 import type { StepOptions } from "./layered.ts";
 import { debianRecipe, DISK_BYTES, type Recipe } from "./recipe.ts";
 import { type DiskSource, ensureSourceDisk, parseBase } from "./sources.ts";
-import type { BuildRequest, Workshop } from "./workshop.ts";
+import { requireRoom } from "./room.ts";
+import { type BuildRequest, buildsDir, type Workshop } from "./workshop.ts";
 
 /** Whether a value of `--base` is the name of an image that there is. */
 export async function isImageName(base: string): Promise<boolean> {
@@ -44,8 +45,9 @@ export async function addSource(
   }
   const source = await parseBase(base);
   if (source.kind !== "debian") return await addDisk(workshop, what, base, source, options);
-  const recipe = await debianRecipe(undefined, request.packages);
-  options.progress.step(`Building the image "${name}": Debian, about a minute`);
+  const recipe = await debianRecipe(options.contents, request.packages);
+  await requireRoom(buildsDir(), recipe.contents.roomBytes);
+  options.progress.step(`Building the image "${name}", about a minute`);
   return await addDebian(workshop, what, recipe, options);
 }
 
@@ -76,9 +78,8 @@ async function addDebian(
   recipe: Recipe,
   options: StepOptions,
 ): Promise<Base> {
-  await prepareHost(["image"], options);
   return await workshop.step(async (dir) => {
-    await makeDebianDisk(dir, recipe, options.log, options);
+    await makeDebianAnywhere(dir, recipe, options.log, options);
     await finishBase(dir, what, debianMade(recipe));
   });
 }

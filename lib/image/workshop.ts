@@ -113,10 +113,13 @@ export class Workshop {
     return (await readBase(step.id))!;
   }
 
-  /** Keeps what was asked for, so that the build can go on from the image that there is. */
+  /** Keeps what a build can go on from: the last step, or the image that there is. */
   async leave(): Promise<void> {
     const state = await this.#state();
-    if (state) await this.#save({ version: 1, request: state.request });
+    const { layers = [], packages = [], scripts = [] } = state?.request ?? {};
+    // One that consists of a single step has nothing to go on with.
+    if (!state || layers.length + packages.length + scripts.length === 0) return await this.close();
+    await this.#save({ version: 1, request: state.request });
     await this.#remove("vm");
   }
 

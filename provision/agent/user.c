@@ -12,9 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent.h"
+
 /* As Debian's login does. */
 #define ROOT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define USER_PATH "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+
+/* More than anyone writes by hand. */
+enum { MACHINE_VARIABLES = 100 };
 
 /* A whole file as a string; NULL with errno set. */
 static char *slurp(const char *path)
@@ -162,24 +167,62 @@ static bool is_given(const char *entry, char **given, unsigned count)
 	return false;
 }
 
+/*
+ * Cuts /etc/environment, in place, into at most `most` entries NAME=value: what the login of a
+ * machine gives to everyone. As pam_env(8) reads it, but for escapes. Returns their number.
+ */
+static unsigned parse_environment(char *text, char *entries[], unsigned most)
+{
+	unsigned count = 0;
+	char *line;
+
+	while (count < most && (line = strsep(&text, "\n"))) {
+		char *value, *end;
+
+		line += strspn(line, " \t");
+		if (strncmp(line, "export ", 7) == 0)
+			line += 7;
+		value = strchr(line, '=');
+		if (*line == '#' || !value || value == line)
+			continue;
+		end = line + strlen(line);
+		while (end > value + 1 && strchr(" \t\r", end[-1]))
+			end--;
+		if (end - value >= 3 && (value[1] == '"' || value[1] == '\'') && end[-1] == value[1]) {
+			memmove(value + 1, value + 2, (size_t)(--end - value) - 1);
+			end--;
+		}
+		*end = 0;
+		entries[count++] = line;
+	}
+	return count;
+}
+
 char **account_environment(const struct account *account, char **given, unsigned count)
 {
+	char *machine[MACHINE_VARIABLES], *text = in_machine ? slurp("/etc/environment") : NULL;
+	unsigned machine_count = text ? parse_environment(text, machine, MACHINE_VARIABLES) : 0;
 	const char *names[] = { "HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG" };
 	const char *values[] = {
 		account->home, account->name, account->name, account->shell,
 		account->uid == 0 ? ROOT_PATH : USER_PATH, "C.UTF-8",
 	};
 	unsigned defaults = sizeof names / sizeof *names, all = count;
-	char **list = calloc(count + defaults + 1, sizeof *list);
+	char **list = calloc(count + machine_count + defaults + 1, sizeof *list);
 
 	if (!list)
 		return NULL;
 	if (count > 0)
 		memcpy(list, given, count * sizeof *list);
+	/* The nearer one wins: the request, the machine, what every login has. */
+	for (unsigned i = 0; i < machine_count; i++) {
+		list[all] = machine[i];
+		all += !is_given(list[all], list, all);
+	}
 	for (unsigned i = 0; i < defaults; i++) {
 		if (asprintf(&list[all], "%s=%s", names[i], values[i]) < 0)
 			return NULL;
-		all += !is_given(list[all], given, count);
+		all += !is_given(list[all], list, all);
 	}
 	list[all] = NULL;
 	return list;

@@ -5,6 +5,7 @@
 
 import { missingPackages } from "../mac/packages.ts";
 import { Project, TEST_CACHE } from "../support/vibe.ts";
+import { build } from "./build.ts";
 import { findBaseFiles } from "./floor_initrd.ts";
 import {
   type Bench,
@@ -25,6 +26,7 @@ const AIMS: Record<string, string> = {
   pipe_out: ">= 0.7x",
   create_1g: "< 0.1 s",
   create_10g: "< 0.1 s",
+  build: "<= 1.2x",
   fs_read: ">= 0.95x",
   fs_write: ">= 0.95x",
   fs_small: "<= 1.05x",
@@ -56,6 +58,7 @@ async function measureCold(bench: Bench, wanted: Wanted): Promise<Record<string,
   const results = await measureEach({
     create_1g: () => create(1, bench),
     create_10g: () => create(10, bench),
+    build: () => build(bench),
     cold_run: () => coldRun(bench),
   }, wanted);
   const vz = { bridge: () => bridge(bench.dir), cold_run_vz: coldRunVz };

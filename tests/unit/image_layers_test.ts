@@ -158,7 +158,7 @@ Deno.test("host settings: what the environment says", () =>
       https_proxy: "http://10.0.2.2:9",
       HTTPS_PROXY: "http://10.0.2.2:9",
       NPM_CONFIG_REGISTRY: "http://10.0.2.2:4873/",
-      COREPACK_NPM_REGISTRY: "http://10.0.2.2:4873/",
+      COREPACK_NPM_REGISTRY: "http://10.0.2.2:4873",
     });
     const odd = await hostSettings({ get: (name) => name === "NPM_CONFIG_REGISTRY" ? "-x" : "" });
     deepStrictEqual(odd.env, {});

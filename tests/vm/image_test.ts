@@ -20,7 +20,7 @@ async function owner(disk: string, path: string): Promise<string> {
 }
 
 async function names(dir: string): Promise<string[]> {
-  return (await Array.fromAsync(Deno.readDir(dir), ({ name }) => name)).sort();
+  return (await Array.fromAsync(Deno.readDir(dir), ({ name }) => name).catch(() => [])).sort();
 }
 
 async function withCache(test: (cache: string) => Promise<void>): Promise<void> {
@@ -107,14 +107,15 @@ Deno.test("image: a killed build is swept up, and two builds at once make one im
     await killed.seen(/^unpacking [2-9]/);
     killed.child.kill("SIGKILL");
     await killed.ended;
-    strictEqual((await names(`${cache}/bases`)).filter((n) => n.endsWith(".partial")).length, 1);
+    deepStrictEqual(await names(`${cache}/builds/default`), ["1.partial", "state.json"]);
 
     const builds = [new SmallBuild(cache), new SmallBuild(cache)];
     const [one, two] = await Promise.all(builds.map(({ ended }) => ended));
     strictEqual(one.event, "built", JSON.stringify(one));
     deepStrictEqual(one, two);
     const id = one.event === "built" ? one.id : "";
-    deepStrictEqual(await names(`${cache}/bases`), [id, "sweep.lock"].sort());
+    deepStrictEqual(await names(`${cache}/bases`), [id, "use.lock"].sort());
+    deepStrictEqual(await names(`${cache}/builds`), []);
     const waited = builds.map(({ events }) =>
       events.some((e) => "text" in e && e.text.startsWith("Waiting for another vibe"))
     );
@@ -145,7 +146,8 @@ Deno.test("image: an interrupted build leaves nothing half done", () =>
     build.child.kill("SIGTERM");
     const last = await build.ended;
     strictEqual(last.event === "failed" && last.code, "INTERRUPTED", JSON.stringify(last));
-    deepStrictEqual(await names(`${cache}/bases`), ["sweep.lock"]);
+    deepStrictEqual(await names(`${cache}/bases`), []);
+    deepStrictEqual(await names(`${cache}/builds`), []);
     deepStrictEqual(await names(`${cache}/images`), ["default.lock"]);
     const { stdout } = await run(["ps", "-eo", "args"]);
     const left = stdout.split("\n").filter((line) => line.includes(cache));
@@ -158,9 +160,10 @@ Deno.test("image: a disk that becomes full is named, and nothing half done is le
   const last = await new SmallBuild(`${disk.dir}/cache`).ended;
   ok(last.event === "failed", JSON.stringify(last));
   strictEqual(last.code, "IMAGE_NO_SPACE", last.message);
-  ok(last.message.includes(`"${disk.dir}/cache/bases"`), last.message);
+  ok(last.message.includes(`"${disk.dir}/cache/builds/default"`), last.message);
   match(last.hint, /Make room/);
-  deepStrictEqual(await names(`${disk.dir}/cache/bases`), ["sweep.lock"]);
+  deepStrictEqual(await names(`${disk.dir}/cache/bases`), []);
+  deepStrictEqual(await names(`${disk.dir}/cache/builds`), []);
 });
 
 Deno.test("image: a mirror that cannot be reached is named", () =>
@@ -172,7 +175,8 @@ Deno.test("image: a mirror that cannot be reached is named", () =>
     match(last.hint, /VIBE_MIRROR=/);
     const [log] = await names(`${cache}/logs`);
     match(await Deno.readTextFile(`${cache}/logs/${log}`), /Could not connect to 127\.0\.0\.1:9/);
-    deepStrictEqual(await names(`${cache}/bases`), ["sweep.lock"]);
+    deepStrictEqual(await names(`${cache}/bases`), []);
+    deepStrictEqual(await names(`${cache}/builds`), []);
   }));
 
 Deno.test("overlay: a full disk is named, and no half of a file stays", async () => {

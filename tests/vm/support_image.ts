@@ -3,8 +3,12 @@
 import { fileURLToPath } from "node:url";
 import type { VibeError } from "../../lib/errors.ts";
 import type { Base } from "../../lib/image/base.ts";
-import { ensureImage } from "../../lib/image/build.ts";
+import { type BuildOptions, ensureImage } from "../../lib/image/build.ts";
+import { NO_SETTINGS } from "../../lib/image/host_settings.ts";
+import { buildImage } from "../../lib/image/layered.ts";
 import type { Contents } from "../../lib/image/recipe.ts";
+import { SUPERVISE } from "../../lib/instance/attach.ts";
+import { supervise } from "../../lib/instance/supervise.ts";
 import { run, which } from "../../lib/process.ts";
 import { silentProgress } from "../../lib/progress.ts";
 import { TEST_CACHE } from "../support/vibe.ts";
@@ -93,20 +97,37 @@ function tell(event: BuildEvent): void {
   Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(event) + "\n"));
 }
 
-if (import.meta.main) {
+/** In a VM of the image `default`; the result is called `small`. */
+async function buildInVm(options: BuildOptions): Promise<Base> {
+  const request = { base: "debian", layers: [], agents: [], packages: ["tree"], scripts: [] };
+  const { base } = await buildImage("small", request, false, {
+    ...options,
+    builder: "vm",
+    settings: () => Promise.resolve(NO_SETTINGS),
+    timeoutMs: 60 * 60_000,
+    note: (text) => tell({ event: "done", text }),
+  });
+  return base;
+}
+
+if (import.meta.main && Deno.args[0] === SUPERVISE) await supervise();
+else if (import.meta.main) {
   const controller = new AbortController();
   Deno.addSignalListener("SIGTERM", () => controller.abort());
+  const options: BuildOptions = {
+    yes: true,
+    contents: SMALL,
+    signal: controller.signal,
+    progress: {
+      step: (text) => tell({ event: "step", text }),
+      detail: (text) => tell({ event: "detail", text }),
+      done: (text) => tell({ event: "done", text: text ?? "" }),
+    },
+  };
   try {
-    const { id } = await ensureImage("default", {
-      yes: true,
-      contents: SMALL,
-      signal: controller.signal,
-      progress: {
-        step: (text) => tell({ event: "step", text }),
-        detail: (text) => tell({ event: "detail", text }),
-        done: (text) => tell({ event: "done", text: text ?? "" }),
-      },
-    });
+    const { id } = Deno.env.get("BUILD_IN_VM")
+      ? await buildInVm(options)
+      : await ensureImage("default", options);
     tell({ event: "built", id });
   } catch (error) {
     const { code, message, hint } = error as VibeError;
