@@ -26,6 +26,9 @@ export function onlyOn(driver: DriverName, why: string, name: string) {
   return { name: ignore ? `${name} (only on ${driver}: ${why})` : name, ignore };
 }
 
+/** Why what is about rules inside a share is not tried over the Mac's driver. */
+export const NO_GUARDS = "macOS enforces no rules inside a share";
+
 /** The name of a VM's disk among its state. */
 export const DISK = { qemu: "disk.qcow2", vz: "disk.raw" }[DRIVER];
 

@@ -43,6 +43,7 @@ Deno.test("doctor: a guest that is well, and one that is not", async () => {
   await using project = await Project.create();
   await Deno.mkdir(`${project.dir}/../data-of-mine`);
   await using _hold = await project.hold(["--mount", `${project.dir}/../data-of-mine:/mnt/data`]);
+  await project.online();
   const well = await findings(project);
   strictEqual(well.code, 0, JSON.stringify(well.of("network")));
   for (const check of ["VM", "agent", "clock", "room"]) strictEqual(well.of(check)[0].state, "ok");
@@ -54,7 +55,8 @@ Deno.test("doctor: a guest that is well, and one that is not", async () => {
   strictEqual(broken.code, 0, broken.stderr);
   const ill = await findings(project);
   strictEqual(ill.code, 1);
-  match(ill.of("clock")[0].text, /off by -3[56]\d\d s/);
+  // Whoever attaches finds it set right.
+  strictEqual(ill.of("clock")[0].state, "ok");
   strictEqual(ill.of("network")[0].state, "problem");
   deepStrictEqual(ill.of("share").map(({ state }) => state), ["ok", "problem"]);
   ok(ill.of("share")[1].text.includes("/mnt/data"));

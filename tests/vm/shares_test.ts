@@ -2,11 +2,8 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { run } from "../../lib/process.ts";
-import { DISK, onlyOn } from "../support/driver.ts";
+import { DISK, NO_GUARDS, onlyOn } from "../support/driver.ts";
 import { Project } from "../support/vibe.ts";
-
-/** Why what is about rules inside a share is not tried on a Mac's driver. */
-const NO_GUARDS = "macOS enforces no rules inside a share";
 
 Deno.test("files travel both ways, with sane ownership", async () => {
   await using project = await Project.create();
