@@ -1,7 +1,7 @@
 /** `vibe mount add`, `rm` and `ls`. */
 
 import { posix } from "node:path";
-import { printable, VibeError } from "../errors.ts";
+import { ExitCode, printable, VibeError } from "../errors.ts";
 import { connect, type SupervisorLink } from "../instance/link.ts";
 import type { Instance } from "../paths.ts";
 import { explicitMount } from "../plan/plan_shares.ts";
@@ -12,10 +12,24 @@ import { findTarget, type Target } from "./target.ts";
 /** Shares what a `--mount` value says with the VM that runs. */
 export async function mountAdd(spec: string, target: Target): Promise<number> {
   const instance = await findTarget(target);
-  const mount = await explicitMount("added", parseMount(spec, Deno.cwd()), instance);
+  const parsed = parseMount(spec, Deno.cwd());
+  if (parsed.git) throw cannotGuard(spec);
+  const { shares: [mount] } = await explicitMount("added", parsed, instance);
   using link = await running(instance);
   await link.request("mountAdd", { mount });
   return 0;
+}
+
+/** What is guarded is also watched, from before the VM is started. */
+function cannotGuard(spec: string): VibeError {
+  return new VibeError(
+    "MOUNT_MODE",
+    `Cannot add "${printable(spec)}": git= is for VMs that start`,
+    {
+      hint: `Start it with: vibe --mount ${printable(spec)}`,
+      exitCode: ExitCode.usage,
+    },
+  );
 }
 
 /** Takes away what is shared at a guest path; a relative one is below /root. */

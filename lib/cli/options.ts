@@ -12,6 +12,8 @@ import { addRunOptions, type RunOptions } from "./run_options.ts";
 export interface CliOptions extends VmOptions, RunOptions {
   /** Path of a disk image, to be used instead of the project's VM. */
   diskImage?: string;
+  /** Print the plan only. */
+  plan?: boolean;
   verbose?: boolean;
 }
 
@@ -40,6 +42,7 @@ export function addVmOptions<T extends Command>(command: T): T {
       "--no-default-mounts",
       "share neither the project nor caches, settings and logins of yours",
     )
+    .option("--home-mounts", "share caches, settings and logins of yours all the same")
     .addOption(
       new Option("--git <mode>", "what the guest may do to .git (default: guard)")
         .choices(GIT_MODES),
@@ -56,6 +59,7 @@ export function addVmOptions<T extends Command>(command: T): T {
     )
     .option("--reset", "throw the VM's disk away and begin with a fresh one of its image")
     .option("--rm", "make a new VM, and remove it after the command")
+    .option("--plan", "print what would be started, and start nothing; --json for programs")
     .option("-y, --yes", "install what is missing on this host without asking")
     .option("--verbose", "say more, and show where errors come from (also VIBE_DEBUG)");
   return addRunOptions(command);

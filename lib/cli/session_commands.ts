@@ -12,6 +12,7 @@ import { isInteractive } from "../console/terminal.ts";
 import type { Action } from "./actions.ts";
 import type { CliOptions } from "./options.ts";
 import { formatMounts, printError } from "./output.ts";
+import type { Planned } from "./plan_command.ts";
 import { terminalProgress } from "./progress.ts";
 import { stopVm } from "../instance/stop.ts";
 import { openTarget } from "./target.ts";
@@ -20,6 +21,7 @@ import { completeOptions, configuredTimeout } from "./settings.ts";
 
 /** A login shell in the VM of the current directory. Resolves to its exit code. */
 export async function shell(options: CliOptions): Promise<number> {
+  if (options.plan) return await plan({ run: null, actions: [] }, options);
   if (!isInteractive()) return await run([], options);
   if (options.json || options.result !== undefined) {
     throw new VibeError("SHELL_REPORT", "Cannot report on a shell on a terminal", {
@@ -43,6 +45,7 @@ export async function shell(options: CliOptions): Promise<number> {
 
 /** What `--send`, `--expect` and `--script` ask for. Resolves to the exit code. */
 export async function act(actions: Action[], options: CliOptions): Promise<number> {
+  if (options.plan) return await plan({ run: null, actions }, options);
   if (options.json || options.result !== undefined) {
     throw new VibeError("ACTIONS_REPORT", "Cannot report on --send, --expect or --script", {
       hint: "--json and --result are for `vibe run -- COMMAND`.",
@@ -60,6 +63,7 @@ export async function act(actions: Action[], options: CliOptions): Promise<numbe
 
 /** One command in it; no words are a login shell. Resolves to its exit code. */
 export async function run(argv: string[], options: CliOptions): Promise<number> {
+  if (options.plan) return await plan({ run: argv, actions: [] }, options);
   const reported = options.json || options.result !== undefined;
   const tty = isInteractive() && !options.json;
   const session: SessionOptions = { argv, tty };
@@ -75,6 +79,11 @@ export async function run(argv: string[], options: CliOptions): Promise<number> 
   if (!reported) return exitCodeOf(await start(), session);
   const { reportedRun } = await import("./run_report.ts");
   return await reportedRun(options, start, (end) => exitCodeOf(end, session));
+}
+
+async function plan(planned: Planned, options: CliOptions): Promise<number> {
+  const { printPlan } = await import("./plan_command.ts");
+  return await printPlan(planned, options);
 }
 
 /** The VM of the current directory, or the one that was named, started if need be. */

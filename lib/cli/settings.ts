@@ -5,13 +5,9 @@ import type { Merged } from "../config/merge.ts";
 import type { Settings } from "../config/settings.ts";
 import { printable } from "../errors.ts";
 import { readRecord } from "../instance/record.ts";
+import { projectOf } from "../instance/open.ts";
 import { type Instance, instancePaths } from "../paths.ts";
 import type { CliOptions } from "./options.ts";
-
-/** The project that an instance belongs to, or null. */
-export function projectOf(instance: Instance): string | null {
-  return instance.kind === "project" ? instance.title : null;
-}
 
 /** The part of what was typed that files and the environment can give as well. */
 export function flagsOf(options: CliOptions): Settings {
@@ -25,7 +21,7 @@ export async function settingsFor(
   instance: Instance,
   options: CliOptions,
 ): Promise<Merged | null> {
-  const project = projectOf(instance);
+  const project = await projectOf(instance);
   if (!hasSettings(project)) return null;
   // Loaded only now: most starts need none of it.
   const { loadSettings } = await import("../config/load.ts");

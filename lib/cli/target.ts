@@ -1,7 +1,7 @@
 /** Which VM a command is about: the one of the current directory, or the one it names. */
 
 import { ExitCode, VibeError } from "../errors.ts";
-import { checkVmName, openDisk, openNamed, openProject } from "../instance/open.ts";
+import { checkVmName, findDisk, openDisk, openNamed, openProject } from "../instance/open.ts";
 import { type Instance, namedInstance, projectInstance } from "../paths.ts";
 
 /** What says which VM is meant. */
@@ -14,13 +14,25 @@ export interface Target {
 /** The VM to start, its state directory made. @throws {VibeError} if that cannot be. */
 export async function openTarget({ name, diskImage }: Target): Promise<Instance> {
   if (diskImage !== undefined) {
-    if (name === undefined) return await openDisk(diskImage);
-    throw new VibeError("TARGET_MANY", "Cannot use --name together with a disk image", {
-      exitCode: ExitCode.usage,
-      hint: "A disk image is a VM of its own.",
-    });
+    refuseBoth(name);
+    return await openDisk(diskImage);
   }
   return name === undefined ? await openProject(Deno.cwd()) : await openNamed(name);
+}
+
+/** The VM that {@link openTarget} would start; makes nothing. */
+export async function locateTarget(target: Target): Promise<Instance> {
+  if (target.diskImage === undefined) return await findTarget(target);
+  refuseBoth(target.name);
+  return await findDisk(target.diskImage);
+}
+
+function refuseBoth(name: string | undefined): void {
+  if (name === undefined) return;
+  throw new VibeError("TARGET_MANY", "Cannot use --name together with a disk image", {
+    exitCode: ExitCode.usage,
+    hint: "A disk image is a VM of its own.",
+  });
 }
 
 /** The VM that may be there. @throws {VibeError} `VM_NAME`. */

@@ -3,6 +3,8 @@
  * nothing above this layer knows which one runs.
  */
 
+import { VibeError } from "../errors.ts";
+
 /** A byte stream in both directions. `Deno.Conn` is one. */
 export interface ByteStream {
   /** Reads up to `p.byteLength` bytes; resolves to how many, or null at the end. */
@@ -160,4 +162,16 @@ export interface Driver {
    * @throws {VibeError} `DRIVER_*`, with what the hypervisor said.
    */
   start(config: VmConfig, notice: (text: string) => void): Promise<Vm>;
+}
+
+/**
+ * The driver of this host. `VIBE_DRIVER=vz` takes the Mac's elsewhere, for tests.
+ *
+ * @throws {VibeError} `DRIVER_NONE`.
+ */
+export function driverName(): Driver["name"] {
+  const host = Deno.env.get("VIBE_DRIVER") ?? Deno.build.os;
+  if (host === "linux") return "qemu";
+  if (host === "darwin" || host === "vz") return "vz";
+  throw new VibeError("DRIVER_NONE", `Cannot run a VM on "${host}": no driver for it`);
 }

@@ -102,6 +102,7 @@ export class BuildVm implements AsyncDisposable {
       mounts: options.mounts ?? [],
       mountSpecs: [],
       defaultMounts: false,
+      homeMounts: false,
       workdir: null,
       keep: false,
       idleMinutes: null,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { writeFileWhole } from "../files.ts";
 import type { PrepareOptions } from "../host/prepare.ts";
 import { cacheDir } from "../paths.ts";
-import { ensureAgent } from "./agent_build.ts";
+import { ensureAgent, readAgent } from "./agent_build.ts";
 import { type Base, damaged, isPlainName } from "./base.ts";
 import { cpioArchive, type CpioEntry } from "./cpio.ts";
 
@@ -30,18 +30,38 @@ export interface BootFiles {
 export async function ensureBootFiles(
   base: Base,
   options: PrepareOptions,
-  dir = join(cacheDir(), "initrd"),
+  dir = initrdDir(),
 ): Promise<BootFiles> {
   const agent = await ensureAgent(options);
-  // Both the agent's digest and a base's id stand for content that never changes.
-  const initrd = join(dir, initrdName(base.id, agent.digest));
-  if (!await Deno.stat(initrd).then((info) => info.isFile, () => false)) {
+  const initrd = initrdPath(dir, base, agent.digest);
+  if (!await isFile(initrd)) {
     await Deno.mkdir(dir, { recursive: true });
     const entries = initrdEntries(await Deno.readFile(agent.path), await readModules(base));
     await writeFileWhole(initrd, cpioArchive(entries));
   }
+  return bootFiles(base, initrd);
+}
+
+/** The kernel and initrd for a base if they are there; makes nothing. */
+export async function findBootFiles(base: Base): Promise<BootFiles | null> {
+  const initrd = initrdPath(initrdDir(), base, (await readAgent()).digest);
+  return await isFile(initrd) ? bootFiles(base, initrd) : null;
+}
+
+const initrdDir = () => join(cacheDir(), "initrd");
+
+/** Both the agent's digest and a base's id stand for content that never changes. */
+function initrdPath(dir: string, base: Base, agentDigest: string): string {
+  return join(dir, initrdName(base.id, agentDigest));
+}
+
+function bootFiles(base: Base, initrd: string): BootFiles {
   const { root } = base.info;
   return { kernel: base.kernel, initrd, args: root ? [`root=${root}`] : [] };
+}
+
+function isFile(path: string): Promise<boolean> {
+  return Deno.stat(path).then((info) => info.isFile, () => false);
 }
 
 /** What the initrd for a base with an agent is called. */

@@ -73,6 +73,8 @@ export interface VmInfo {
   mountSpecs: string[];
   /** Whether the project directory is shared by default. */
   defaultMounts: boolean;
+  /** Whether the user's own directories are shared. */
+  homeMounts: boolean;
   /** Working directory of new sessions in the guest; null is the user's home. */
   workdir: string | null;
 }

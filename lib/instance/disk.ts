@@ -8,6 +8,7 @@ import { cloneDisk, createOverlay, growDisk, requireBase, virtualSize } from "..
 import type { FileLock } from "../lock.ts";
 import { type Instance, type InstancePaths, instancePaths } from "../paths.ts";
 import type { VmPlan } from "../plan/plan.ts";
+import { diskOf } from "../plan/vm_config.ts";
 import { noteUser } from "./base_users.ts";
 import { readRecord, writeRecord } from "./record.ts";
 
@@ -28,14 +29,11 @@ export async function prepareDisk(
   const paths = instancePaths(plan.instance);
   const { image, base } = plan;
   if (image === null || base === null) throw new Error("the plan has no disk");
-  const backing = base.disk;
-  const disk: Disk = driver === "vz"
-    ? { path: paths.rawDisk, format: "raw" }
-    : { path: paths.disk, format: "qcow2", backing };
+  const disk = diskOf(plan, driver);
   await claimBase(plan.instance, base, log);
   if (plan.reset) await Deno.remove(paths.record).catch(ignoreMissing);
   const isNew = await readRecord(paths) === null;
-  if (isNew) await (disk.backing ? createOverlay : cloneDisk)(backing, disk.path);
+  if (isNew) await (disk.backing ? createOverlay : cloneDisk)(base.disk, disk.path);
   else await requireRegularFile(disk.path);
   // The disk itself remembers its size; the guest's agent lets the file system fill it.
   if (await virtualSize(disk) < plan.diskBytes) await growDisk(disk, plan.diskBytes);

@@ -18,6 +18,12 @@ export async function openProject(directory: string): Promise<Instance> {
   return instance;
 }
 
+/** The directory that a VM is for, or null: a disk image is used in the current one. */
+export async function projectOf({ kind, title }: Instance): Promise<string | null> {
+  if (kind === "project") return title;
+  return kind === "disk" ? await Deno.realPath(Deno.cwd()) : null;
+}
+
 /**
  * The VM that is kept under a name, its state directory made.
  *
@@ -45,6 +51,13 @@ export function checkVmName(name: string): void {
  * @throws {VibeError} `DISK_MISSING`, and as {@link openState}.
  */
 export async function openDisk(path: string): Promise<Instance> {
+  const instance = await findDisk(path);
+  await openState(instance);
+  return instance;
+}
+
+/** The VM of a disk image; makes nothing. @throws {VibeError} `DISK_MISSING`. */
+export async function findDisk(path: string): Promise<Instance> {
   const refused = (why: string, cause?: unknown) =>
     new VibeError("DISK_MISSING", `Cannot use the disk "${path}": ${why}`, { cause });
   try {
@@ -52,9 +65,7 @@ export async function openDisk(path: string): Promise<Instance> {
     // Looked at first: opening a FIFO would wait for its other end.
     if (!(await Deno.stat(disk)).isFile) throw refused("it is not a regular file");
     (await Deno.open(disk, { read: true, write: true })).close();
-    const instance = await diskInstance(disk);
-    await openState(instance);
-    return instance;
+    return await diskInstance(disk);
   } catch (error) {
     if (error instanceof VibeError) throw error;
     if (error instanceof Deno.errors.NotFound) throw refused("there is no such file", error);

@@ -122,6 +122,7 @@ function requireSameOptions(options: VmOptions, info: VmInfo): void {
     if (!info.mountSpecs.includes(spec)) differs.push(`no --mount ${spec}`);
   }
   if (options.defaultMounts === false && info.defaultMounts) differs.push("the default mounts");
+  if (options.homeMounts && !info.homeMounts) differs.push("no --home-mounts");
   if (differs.length === 0) return;
   throw new VibeError(
     "VM_DIFFERS",
@@ -152,6 +153,7 @@ function restartCommand(options: VmOptions, { instance }: VmInfo): string {
   ];
   const words = valued.flatMap(([flag, value]) => value === undefined ? [] : [flag, `${value}`]);
   if (options.defaultMounts === false) words.push("--no-default-mounts");
+  if (options.homeMounts) words.push("--home-mounts");
   return ["vibe restart", ...words.map(quoted)].join(" ");
 }
 

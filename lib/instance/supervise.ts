@@ -1,6 +1,6 @@
 /** The supervisor's process: started by a command, detached from its terminal. */
 
-import type { Driver } from "../driver/driver.ts";
+import { type Driver, driverName } from "../driver/driver.ts";
 import { reason, VibeError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
 import { instancePaths } from "../paths.ts";
@@ -100,16 +100,11 @@ async function waitForLock(path: string): Promise<FileLock> {
   return await FileLock.take(path);
 }
 
-/** The driver of this host. `VIBE_DRIVER=vz` takes the Mac's elsewhere, for tests. */
+/** The driver of this host. */
 export async function chooseDriver(): Promise<Driver> {
-  switch (Deno.env.get("VIBE_DRIVER") ?? Deno.build.os) {
-    case "linux":
-      return (await import("../driver/qemu.ts")).qemuDriver;
-    case "darwin":
-    case "vz":
-      return (await import("../driver/vz.ts")).vzDriver;
-  }
-  throw new VibeError("DRIVER_NONE", `Cannot run a VM on "${Deno.build.os}": no driver for it`);
+  return driverName() === "vz"
+    ? (await import("../driver/vz.ts")).vzDriver
+    : (await import("../driver/qemu.ts")).qemuDriver;
 }
 
 /** A log that starts over with each VM. It never fails: a full disk must not end the VM. */

@@ -10,6 +10,7 @@ import type { Disk, Driver, Vm, VmExit } from "../driver/driver.ts";
 import { reason, VibeError } from "../errors.ts";
 import { instancePaths } from "../paths.ts";
 import { planInfo, type PlannedMount, type VmPlan } from "../plan/plan.ts";
+import { vmConfig } from "../plan/vm_config.ts";
 import { watchGit } from "../share/git_watch.ts";
 import { VERSION } from "../version.ts";
 import { consoleHint, exitBeforeHello, noSignOfLife } from "./boot_failure.ts";
@@ -243,16 +244,8 @@ export class Supervisor {
   /** Resolves to null once the VM is ready, or to its exit if that came first. */
   async #bootOnce(): Promise<VmExit | null> {
     const plan = this.#plan;
-    const vm = await this.#driver.start({
-      name: this.#runtime.id,
-      runtimeDir: this.#runtime.dir,
-      cpus: plan.cpus,
-      memoryMiB: plan.memoryMiB,
-      boot: plan.boot,
-      disks: [this.#disk],
-      shares: plan.mounts.map(({ guestPath: _, copy: __, ...share }) => share),
-      network: plan.network,
-    }, (text) => this.#note(text));
+    const config = vmConfig(plan, this.#disk, this.#runtime);
+    const vm = await this.#driver.start(config, (text) => this.#note(text));
     this.#vm = vm;
     this.#log(`started: ${vm.description}`);
     const { consoleLog } = instancePaths(plan.instance);

@@ -3,20 +3,19 @@
 import { terminalAsk } from "../host/ask.ts";
 import { requireBridge } from "../host/bridge.ts";
 import { abortOnInterrupt } from "../host/interrupt.ts";
-import { prepareHost, type PrepareOptions } from "../host/prepare.ts";
 import { ExitCode, VibeError } from "../errors.ts";
 import { type Base, readBase } from "../image/base.ts";
-import { ensureImage } from "../image/build.ts";
 import { DEFAULT_IMAGE, findImage } from "../image/catalog.ts";
 import { missingBase } from "../image/clone.ts";
 import { diskSize } from "../instance/disk.ts";
-import { ensureBootFiles } from "../image/initrd.ts";
 import { readRecord } from "../instance/record.ts";
 import { notNew } from "../instance/remove.ts";
 import { type Instance, instancePaths } from "../paths.ts";
 import { DEFAULTS } from "./limits.ts";
+import { makeDirectories } from "../share/directory.ts";
 import { parseNetwork } from "./network.ts";
-import type { VmPlan } from "./plan.ts";
+import { type Means, preparing } from "./means.ts";
+import type { VmOutline, VmPlan } from "./plan.ts";
 import type { Progress } from "../progress.ts";
 import type { VmOptions } from "./options.ts";
 import { planDiskImage, type PlannedSource } from "./plan_disk_image.ts";
@@ -39,19 +38,38 @@ export async function makePlan(
   warn: (text: string) => void,
   unattended?: { signal?: AbortSignal },
 ): Promise<VmPlan> {
-  // What is wrong with the command line should show before minutes of work.
-  const shares = await planShares(instance, options, warn);
-  const network = await planNetwork(options.network);
   using interrupt = unattended ? null : abortOnInterrupt();
-  const prepare = {
+  const means = preparing({
     yes: options.yes,
     ask: unattended ? undefined : terminalAsk(),
     progress,
     signal: unattended ? unattended.signal : interrupt?.signal,
-  };
+  });
+  const outline = await outlinePlan(instance, options, means, warn);
+  const { explicit: _, directories, boot, diskBytes, ...plan } = outline;
+  if (!boot || diskBytes === null) throw new Error("what was prepared is not there");
+  await makeDirectories(plan.mounts, directories);
+  return { ...plan, boot, diskBytes };
+}
+
+/**
+ * The plan for a VM as far as it can be known with these means.
+ *
+ * @param warn told, one line each, what the user should know about it.
+ * @throws {VibeError} for what cannot be done.
+ */
+export async function outlinePlan(
+  instance: Instance,
+  options: VmOptions,
+  means: Means,
+  warn: (text: string) => void,
+): Promise<VmOutline> {
+  // What is wrong with the command line should show before minutes of work.
+  const shares = await planShares(instance, options, warn);
+  const network = await planNetwork(options.network);
   const source = instance.kind === "disk"
-    ? await planDiskImage(instance, options, prepare)
-    : await planImage(instance, options, prepare);
+    ? await planDiskImage(instance, options, means)
+    : await planImage(instance, options, means);
   return {
     ...shares,
     ...source,
@@ -69,7 +87,7 @@ export async function makePlan(
 async function planImage(
   instance: Instance,
   options: VmOptions,
-  prepare: PrepareOptions,
+  means: Means,
 ): Promise<PlannedSource> {
   const paths = instancePaths(instance);
   // A reset is also the way out of a damaged record.
@@ -89,18 +107,17 @@ async function planImage(
   const image = options.image ?? present?.image ?? DEFAULT_IMAGE;
   // All that will be needed is asked for at once.
   const building = !record && image === DEFAULT_IMAGE && !await findImage(image);
-  await prepareHost(building ? ["run", "image", "agent"] : ["run"], prepare);
-  const base = record ? await recordedBase(record.base) : await ensureImage(image, prepare);
-  const diskBytes = grownSize(record ? await diskSize(paths) : null, base, options.disk);
-  const boot = await ensureBootFiles(base, prepare);
+  await means.host(building ? ["run", "image", "agent"] : ["run"]);
+  const base = record ? await recordedBase(record.base) : await means.image(image);
+  const boot = base && await means.boot(base);
   return {
     image,
-    base: { id: base.id, disk: base.disk },
+    base: base && { id: base.id, disk: base.disk },
     diskImage: null,
-    diskBytes,
+    diskBytes: base && grownSize(record ? await diskSize(paths) : null, base, options.disk),
     reset: options.reset ? crypto.randomUUID() : null,
     // The disk is ours, and may have grown.
-    boot: { kind: "kernel", ...boot, args: [...boot.args, "vibe.grow"] },
+    boot: boot && { kind: "kernel", ...boot, args: [...boot.args, "vibe.grow"] },
     login: "agent",
   };
 }

@@ -9,6 +9,8 @@ export interface VmOptions {
   mount?: string[];
   /** False with `--no-default-mounts`. */
   defaultMounts?: boolean;
+  /** Caches, settings and logins of the user's: as the project is shared unless this is given. */
+  homeMounts?: boolean;
   git?: GitMode;
   image?: string;
   /** The VM stays when nobody uses it. */

@@ -44,6 +44,8 @@ export interface VmPlan {
   /** What the mounts came from: `--mount` values, and whether there are default ones. */
   mountSpecs: string[];
   defaultMounts: boolean;
+  /** Whether the user's own directories are shared. */
+  homeMounts: boolean;
   /** Working directory of sessions in the guest; null is the user's home. */
   workdir: string | null;
   /** Whether it stays when nobody uses it, and for how many minutes then; null is for ever. */
@@ -51,6 +53,19 @@ export interface VmPlan {
   idleMinutes: number | null;
   /** Remove the VM when it ends. */
   ephemeral: boolean;
+}
+
+/**
+ * A plan before anything was prepared for it. Null is what is known only when its image has been
+ * built.
+ */
+export interface VmOutline extends Omit<VmPlan, "boot" | "diskBytes"> {
+  boot: Boot | null;
+  diskBytes: number | null;
+  /** What is shared as `--mount` values, the project too, but for the user's own directories. */
+  explicit: string[];
+  /** For `makeDirectories`. */
+  directories: string[];
 }
 
 /** The part of a plan that users see. */
@@ -75,6 +90,7 @@ export function planInfo(plan: VmPlan): VmInfo {
     })),
     mountSpecs: plan.mountSpecs,
     defaultMounts: plan.defaultMounts,
+    homeMounts: plan.homeMounts,
     workdir: plan.workdir,
   };
 }

@@ -1,22 +1,20 @@
 /** How a disk image that the user names is booted, and how its guest is reached. */
 
 import type { Boot, EfiFirmware } from "../driver/driver.ts";
-import { prepareHost, type PrepareOptions } from "../host/prepare.ts";
 import { findEfiFirmware } from "../host/efi.ts";
 import { ExitCode, printable, VibeError } from "../errors.ts";
 import { baseOfDisk } from "../image/base_of_disk.ts";
 import { type DiskContent, readDiskContent } from "../image/disk_content.ts";
 import { requireDisk } from "../image/disk_format.ts";
 import { virtualSize } from "../image/clone.ts";
-import { ensureBootFiles } from "../image/initrd.ts";
-import { noteUser } from "../instance/base_users.ts";
 import { type Instance, instancePaths } from "../paths.ts";
 import type { VmOptions } from "./options.ts";
-import type { VmPlan } from "./plan.ts";
+import type { Means } from "./means.ts";
+import type { VmOutline } from "./plan.ts";
 
-/** The part of a {@link VmPlan} that is about what is booted. */
+/** The part of a {@link VmOutline} that is about what is booted. */
 export type PlannedSource = Pick<
-  VmPlan,
+  VmOutline,
   "image" | "base" | "diskImage" | "diskBytes" | "reset" | "boot" | "login"
 >;
 
@@ -24,15 +22,15 @@ export type PlannedSource = Pick<
  * What a disk image is booted by: a copy of one of vibe's own images by that image's kernel, with
  * our agent; any other by its own boot loader, and then its console is all that there is.
  *
- * @throws {VibeError} `DISK_*`, or what {@link prepareHost} throws.
+ * @throws {VibeError} `DISK_*`, or what the means throw.
  */
 export async function planDiskImage(
   instance: Instance,
   options: VmOptions,
-  prepare: PrepareOptions,
+  means: Means,
 ): Promise<PlannedSource> {
   refuseOptions(options);
-  await prepareHost(["run"], prepare);
+  await means.host(["run"]);
   const path = instance.title;
   const format = await requireDisk(path, path);
   const content = await readDiskContent(path, format);
@@ -43,11 +41,16 @@ export async function planDiskImage(
     const base = await baseOfDisk(content.uuid);
     if (!base) throw noKernel(path);
     // Or `vibe prune` would take its kernel away.
-    await noteUser(base.id, instance).catch(() => {});
-    const files = await ensureBootFiles(base, prepare);
-    return { ...rest, diskBytes, login: "agent", boot: { kind: "kernel", ...files } };
+    await means.claim(base, instance);
+    const files = await means.boot(base);
+    return {
+      ...rest,
+      diskBytes,
+      login: "agent",
+      boot: files && { kind: "kernel", ...files },
+    };
   }
-  const boot = await firmware(path, content, instancePaths(instance).efiVariables, prepare);
+  const boot = await firmware(path, content, instancePaths(instance).efiVariables, means);
   return { ...rest, diskBytes, login: "console", boot };
 }
 
@@ -66,7 +69,7 @@ async function firmware(
   path: string,
   content: DiskContent,
   variables: string,
-  prepare: PrepareOptions,
+  means: Means,
 ): Promise<Boot> {
   if (content.kind !== "partitions" || !(content.bios || content.efi)) {
     throw new VibeError(
@@ -81,13 +84,13 @@ async function firmware(
   }
   const pc = Deno.build.os === "linux" && Deno.build.arch === "x86_64";
   if (pc && content.bios) return { kind: "bios" };
-  return { kind: "efi", variables, firmware: await efiFirmware(path, prepare) };
+  return { kind: "efi", variables, firmware: await efiFirmware(path, means) };
 }
 
 /** Null on macOS, whose framework brings its own. */
-async function efiFirmware(path: string, prepare: PrepareOptions): Promise<EfiFirmware | null> {
+async function efiFirmware(path: string, means: Means): Promise<EfiFirmware | null> {
   if (Deno.build.os !== "linux") return null;
-  await prepareHost(["efi"], prepare);
+  await means.host(["efi"]);
   const found = await findEfiFirmware(Deno.build.arch);
   if (found) return found;
   throw new VibeError("EFI_MISSING", `Cannot boot "${printable(path)}": it needs UEFI firmware`, {

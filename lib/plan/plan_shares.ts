@@ -1,25 +1,40 @@
 /** Which host directories a VM gets, where, and what it may do to them. */
 
 import { printable, VibeError } from "../errors.ts";
+import { projectOf } from "../instance/open.ts";
 import type { Instance } from "../paths.ts";
-import { DEFAULTS } from "./limits.ts";
-import type { PlannedMount, VmPlan } from "./plan.ts";
-import { scanRepositories } from "../share/git_scan.ts";
-import { guardDisk, GuardSet, hideOwnFiles, ownDirectories } from "../share/guard_set.ts";
-import { mountSource, type MountSpec, parseMounts } from "../share/mount_spec.ts";
+import { type DirectoryShares, shareDirectory } from "../share/directory.ts";
+import type { GitWatch } from "../share/git_guard.ts";
+import { ownDirectories } from "../share/guard_set.ts";
+import { formatMount, mountSource, type MountSpec, parseMounts } from "../share/mount_spec.ts";
 import { isWithin } from "../share/mountinfo.ts";
-import { projectShares } from "../share/project.ts";
+import { projectGuestPath, projectShares } from "../share/project.ts";
 import { userShares } from "../share/user_shares.ts";
+import { DEFAULTS } from "./limits.ts";
 import type { VmOptions } from "./options.ts";
+import type { VmPlan } from "./plan.ts";
 
 /** The part of a {@link VmPlan} that is about shares. */
-export type PlannedShares = Pick<
-  VmPlan,
-  "mounts" | "mountSpecs" | "defaultMounts" | "git" | "gitWatch" | "repositories" | "workdir"
->;
+export interface PlannedShares extends
+  Pick<
+    VmPlan,
+    | "mounts"
+    | "mountSpecs"
+    | "defaultMounts"
+    | "homeMounts"
+    | "git"
+    | "gitWatch"
+    | "repositories"
+    | "workdir"
+  > {
+  /** What is shared as `--mount` values, the project too, but for the user's own directories. */
+  explicit: string[];
+  /** For `makeDirectories`. */
+  directories: string[];
+}
 
 /**
- * The shares that options ask for.
+ * The shares that options ask for. Changes nothing.
  *
  * @param warn told, one line each, what the user should know about them.
  * @throws {VibeError} `MOUNT_*`, `PROJECT_*`, `GIT_UNGUARDABLE`.
@@ -32,68 +47,84 @@ export async function planShares(
   const git = options.git ?? DEFAULTS.git;
   const mountSpecs = options.mount ?? [];
   const defaultMounts = options.defaultMounts !== false;
+  const project = await projectOf(instance);
   // What cannot be parsed is told before anything is looked at.
   const cwd = Deno.cwd();
   parseMounts(mountSpecs, cwd);
-  const directory = defaultMounts ? await projectOf(instance) : null;
-  const disk = diskOf(instance);
-  const project = directory === null
-    ? null
-    : await projectShares(directory, git, undefined, instance.dir, disk);
-  project?.warnings.forEach(warn);
-  const mounts: PlannedMount[] = project?.shares ?? [];
-  const specs = parseMounts(mountSpecs, cwd, mounts.map((mount) => mount.guestPath));
-  if (project) {
-    const taken = [...mounts.map((mount) => mount.guestPath), ...specs.map(({ guest }) => guest)];
-    mounts.push(...userShares(Deno.env.get("HOME"), taken));
+  const all: DirectoryShares[] = [];
+  const explicit: string[] = [];
+  if (defaultMounts && project !== null) {
+    const guest = projectGuestPath(project);
+    all.push(await projectShares(project, git, undefined, instance.dir, diskOf(instance)));
+    explicit.push(formatMount({ host: project, guest, readOnly: false, git }));
+  }
+  const taken = () => all.flatMap(({ shares }) => shares.map(({ guestPath }) => guestPath));
+  const specs = parseMounts(mountSpecs, cwd, taken());
+  const homeMounts = options.homeMounts ?? all.length > 0;
+  if (homeMounts) {
+    const asked = [...taken(), ...specs.map(({ guest }) => guest)];
+    const shares = userShares(Deno.env.get("HOME"), asked);
+    if (shares.length > 0) all.push({ shares, ...NOTHING_ELSE });
   }
   for (const [index, spec] of specs.entries()) {
-    mounts.push(await explicitMount(`mount-${index}`, spec, instance));
+    all.push(await explicitMount(`mount-${index}`, spec, instance));
+    explicit.push(formatMount(spec));
   }
+  const ofProject = all.find(({ shares: [share] }) => share.source === project);
+  for (const { warnings } of all) warnings.forEach(warn);
   return {
-    mounts,
+    mounts: all.flatMap(({ shares }) => shares),
     mountSpecs,
     defaultMounts,
+    explicit,
+    homeMounts,
     git,
-    gitWatch: project?.watch ?? null,
-    repositories: project?.repositories ?? [],
-    workdir: project ? mounts[0].guestPath : null,
+    gitWatch: joinWatches(all.flatMap(({ watch }) => watch ?? [])),
+    repositories: ofProject?.repositories ?? [],
+    workdir: ofProject?.shares[0].guestPath ?? null,
+    directories: all.flatMap(({ directories }) => directories),
   };
-}
-
-/** The directory that a VM is for: a disk image is used in the current one. */
-async function projectOf({ kind, title }: Instance): Promise<string | null> {
-  if (kind === "project") return title;
-  return kind === "disk" ? await Deno.realPath(Deno.cwd()) : null;
 }
 
 function diskOf(instance: Instance): string | undefined {
   return instance.kind === "disk" ? instance.title : undefined;
 }
 
-/** A `--mount`. Nothing in it is guarded but the disks of VMs, this one's and others'. */
+/** A `--mount`. Nothing in it is guarded but vibe's own files, unless it says `git=`. */
 export async function explicitMount(
   name: string,
   spec: MountSpec,
   instance: Instance,
-): Promise<PlannedMount> {
+): Promise<DirectoryShares> {
   const source = await mountSource(spec);
   if ([instance.dir, ...ownDirectories()].some((own) => isWithin(source, own))) {
     throw new VibeError("MOUNT_STATE", `Cannot mount "${printable(source)}": it is vibe's own`, {
       hint: "A VM that can write a disk image could make the host read any file.",
     });
   }
-  const guards = new GuardSet(source);
-  if (guards.kind("") === "directory") {
-    const own = guards.below(instance.dir);
-    if (own) guards.protect(own, "hide");
-    for (const other of scanRepositories(source).projects) guards.protect(`${other}/.vibe`, "hide");
-    hideOwnFiles(guards);
-    const disk = diskOf(instance);
-    if (disk) guardDisk(guards, disk);
-  } else if (source === diskOf(instance)) {
+  if (source === diskOf(instance)) {
     throw new VibeError("MOUNT_STATE", `Cannot mount "${printable(source)}": it is the VM's disk`);
   }
   const { guest: guestPath, readOnly } = spec;
-  return { name, source, guestPath, readOnly, guards: guards.list() };
+  // What cannot be written needs fewer guards.
+  const git = readOnly && spec.git && spec.git !== "hide" ? "ro" : spec.git;
+  const share = { name, source, guestPath, readOnly };
+  if ((await Deno.lstat(source)).isDirectory) {
+    const project = await projectOf(instance);
+    const own = { state: instance.dir, project, disk: diskOf(instance) };
+    return await shareDirectory({ ...share, git }, own);
+  }
+  return { shares: [{ ...share, guards: [] }], ...NOTHING_ELSE };
+}
+
+const NOTHING_ELSE = { watch: null, repositories: [], directories: [], warnings: [] };
+
+function joinWatches(watches: GitWatch[]): GitWatch | null {
+  if (watches.length === 0) return null;
+  return {
+    absent: watches.flatMap(({ absent }) => absent),
+    settings: watches.flatMap(({ settings }) => settings),
+    repositories: watches.flatMap(({ repositories }) => repositories),
+    guarded: watches.flatMap(({ guarded }) => guarded),
+  };
 }

@@ -42,9 +42,7 @@ export function guardGitDir(to: GitDirGuards, path: string): void {
   const at = (name: string) => path === "" ? name : `${path}/${name}`;
   for (const name of ["config", "config.worktree", "commondir"]) guardFile(to, at(name));
   // Git makes one with samples in it, but can do without; then the guest could make it.
-  if (to.writable && guards.kind(at("hooks")) === "missing") {
-    makeDirectory(join(guards.root, at("hooks")));
-  }
+  if (to.writable && guards.kind(path) === "directory") guards.expect(at("hooks"));
   guardHooks(to, at("hooks"));
   guardModules(to, at("modules"));
   guardWorktrees(to, at("worktrees"));
@@ -71,7 +69,7 @@ export function guardHooks(to: GitDirGuards, path: string): void {
   const kind = guards.protect(path, "read-only");
   if (kind === "link") to.problem(path, LINK);
   if (kind === "missing") guardFile(to, path);
-  if (kind !== "directory") return;
+  if (kind !== "directory" || guards.missing().includes(directory)) return;
   for (const entry of Deno.readDirSync(directory)) {
     if (!entry.isSymlink) continue;
     const target = realPath(`${directory}/${entry.name}`);
@@ -140,14 +138,5 @@ export function realPath(path: string): string | null {
     return Deno.realPathSync(path);
   } catch {
     return null;
-  }
-}
-
-/** Makes a directory if it can be made. Its parent is not a link. */
-function makeDirectory(path: string): void {
-  try {
-    if (Deno.lstatSync(dirname(path)).isDirectory) Deno.mkdirSync(path);
-  } catch {
-    // On a file system that is read-only for us it is for the guest, too.
   }
 }

@@ -46,6 +46,8 @@ export interface GitGuard {
   /** The Git directory of a linked worktree, which is outside the project. */
   shares: PlacedShare[];
   watch: GitWatch;
+  /** Directories to be made before the VM starts; absolute. */
+  directories: string[];
   /** What could not be guarded or will not work, for the user. */
   warnings: string[];
 }
@@ -55,6 +57,7 @@ export interface GitGuard {
  *
  * @param guestPath where the guest sees the project.
  * @param scan what is in it.
+ * @param name of the share of a Git directory that is elsewhere.
  * @throws {VibeError} `GIT_UNGUARDABLE` if the project's own repository cannot be guarded.
  */
 export async function gitGuard(
@@ -62,8 +65,9 @@ export async function gitGuard(
   guestPath: string,
   mode: GitMode,
   scan: Scan,
+  name: string,
 ): Promise<GitGuard> {
-  const finder = new Finder(guards, guestPath, mode);
+  const finder = new Finder(guards, guestPath, mode, name);
   if (mode !== "rw") await finder.find(scan);
   return finder.result();
 }
@@ -71,6 +75,7 @@ export async function gitGuard(
 class Finder {
   readonly #project: string;
   readonly #guestPath: string;
+  readonly #name: string;
   readonly #mode: GitMode;
   /** The project first, then the Git directory of a linked worktree. */
   readonly #targets: GitDirGuards[] = [];
@@ -85,7 +90,8 @@ class Finder {
   /** While the project's own repository is looked at, what cannot be guarded is an error. */
   #strict = false;
 
-  constructor(guards: GuardSet, guestPath: string, mode: GitMode) {
+  constructor(guards: GuardSet, guestPath: string, mode: GitMode, name: string) {
+    this.#name = name;
     this.#project = guards.root;
     this.#guestPath = guestPath;
     this.#mode = mode;
@@ -121,6 +127,7 @@ class Finder {
         repositories: [...this.#workTrees].map(([gitDir, workTree]) => ({ gitDir, workTree })),
         guarded: [...this.#guarded],
       },
+      directories: this.#targets.flatMap(({ guards }) => guards.missing()),
       warnings: [...this.#warnings],
     };
   }
@@ -169,7 +176,7 @@ class Finder {
     guardGitDir(this.#addTarget(new GuardSet(source)), "");
     const readOnly = this.#mode === "ro";
     if (this.#mode !== "hide") {
-      this.#shares.push({ name: "git", source, guestPath, readOnly, guards: [] });
+      this.#shares.push({ name: this.#name, source, guestPath, readOnly, guards: [] });
     }
     return worktree.own;
   }

@@ -11,15 +11,28 @@ const STRENGTH: Record<Guard["rule"], number> = { pin: 0, "read-only": 1, hide: 
 export class GuardSet {
   /** The directory that is shared: absolute, without links. */
   readonly root: string;
+  readonly #expected = new Set<string>();
   readonly #rules = new Map<string, Guard["rule"]>();
 
   constructor(root: string) {
     this.root = root;
   }
 
-  /** What is at a path; see {@link entryKind}. */
+  /** What is at a path, or will be; see {@link entryKind}. */
   kind(path: string): EntryKind {
-    return entryKind(this.root, path);
+    const kind = entryKind(this.root, path);
+    return kind === "missing" && this.#expected.has(path) ? "directory" : kind;
+  }
+
+  /** Counts on a directory that is made before the VM starts; see `makeDirectories`. */
+  expect(path: string): void {
+    this.#expected.add(path);
+  }
+
+  /** The absolute paths of directories that are counted on, and are not there yet. */
+  missing(): string[] {
+    return [...this.#expected].filter((path) => entryKind(this.root, path) === "missing")
+      .map((path) => `${this.root}/${path}`);
   }
 
   /** The relative path of an absolute one; null if it is not below the root. */

@@ -5,6 +5,7 @@
  */
 
 import { posix, resolve } from "node:path";
+import { GIT_MODES, type GitMode } from "./git_mode.ts";
 import { ExitCode, printable, reason, VibeError } from "../errors.ts";
 
 /** A mount that was asked for. */
@@ -14,6 +15,8 @@ export interface MountSpec {
   /** Absolute, normal path in the guest. */
   guest: string;
   readOnly: boolean;
+  /** Guard the repositories in it as those of the project are; none: it is shared as it is. */
+  git?: GitMode;
 }
 
 const MODES: Record<string, { readOnly: boolean }> = {
@@ -23,7 +26,8 @@ const MODES: Record<string, { readOnly: boolean }> = {
   "ro": { readOnly: true },
 };
 
-const FORM = "The form is HOST:GUEST[:read-only|:read-write]; write \\: for a colon in a path.";
+const FORM = "The form is HOST:GUEST[:MODE]. MODE is read-write or read-only, and may have " +
+  `git=${GIT_MODES.join("|")} after a comma; write \\: for a colon in a path.`;
 
 /** Where nothing may be mounted, nor below: the guest would not work, or would not see it. */
 const TAKEN = ["/proc", "/sys", "/dev", "/run", "/var/run"];
@@ -40,10 +44,20 @@ export function parseMount(spec: string, cwd: string): MountSpec {
     throw invalid("MOUNT_SYNTAX", spec, "it has not two or three fields", FORM);
   }
   if (spec.includes("\0")) throw invalid("MOUNT_SYNTAX", spec, "it holds a NUL byte", FORM);
-  if (!Object.hasOwn(MODES, mode)) {
-    throw invalid("MOUNT_MODE", spec, `"${printable(mode)}" is no mode`, FORM);
+  return { host: resolve(cwd, host), guest: guestPath(guest, spec), ...parseMode(mode, spec) };
+}
+
+/** `read-only`, `read-write,git=guard`, `git=ro`. */
+function parseMode(text: string, spec: string): Pick<MountSpec, "readOnly" | "git"> {
+  const mode: Pick<MountSpec, "readOnly" | "git"> = { readOnly: false };
+  const words = text.split(",");
+  for (const [index, word] of words.entries()) {
+    const git = GIT_MODES.find((name) => word === `git=${name}`);
+    if (git && mode.git === undefined) mode.git = git;
+    else if (index === 0 && Object.hasOwn(MODES, word)) Object.assign(mode, MODES[word]);
+    else throw invalid("MOUNT_MODE", spec, `"${printable(word)}" is no mode`, FORM);
   }
-  return { host: resolve(cwd, host), guest: guestPath(guest, spec), ...MODES[mode] };
+  return mode;
 }
 
 /**
@@ -92,9 +106,10 @@ export async function mountSource({ host }: MountSpec): Promise<string> {
 }
 
 /** The spec that {@link parseMount} makes this of, wherever it is typed. */
-export function formatMount({ host, guest, readOnly }: MountSpec): string {
+export function formatMount({ host, guest, readOnly, git }: MountSpec): string {
   const field = (path: string) => path.replace(/\\(?=[:\\]|$)/g, "\\\\").replaceAll(":", "\\:");
-  return `${field(host)}:${field(guest)}:${readOnly ? "read-only" : "read-write"}`;
+  const mode = readOnly ? "read-only" : "read-write";
+  return `${field(host)}:${field(guest)}:${mode}${git ? `,git=${git}` : ""}`;
 }
 
 function fields(spec: string): string[] {

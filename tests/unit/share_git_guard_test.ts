@@ -3,6 +3,7 @@
 import { deepStrictEqual as assertEquals, ok as assert, rejects } from "node:assert/strict";
 import type { Guard } from "../../lib/driver/driver.ts";
 import type { GitMode } from "../../lib/share/git_mode.ts";
+import { makeDirectories } from "../../lib/share/directory.ts";
 import { newRepositories, scanRepositories } from "../../lib/share/git_scan.ts";
 import { type ProjectShares, projectShares } from "../../lib/share/project.ts";
 import { gitTest, Repo } from "./git_support.ts";
@@ -61,7 +62,11 @@ gitTest("git guard: no repository, and one without hooks", async (dir) => {
   assertEquals(guardsOf(await find(`${dir}/none`)), [".vibe hide"]);
   const repo = await Repo.init(`${dir}/p`);
   await Deno.remove(`${repo.path}/.git/hooks`, { recursive: true });
-  assert(guardsOf(await find(repo.path)).includes(".git/hooks read-only"));
+  const found = await find(repo.path);
+  assert(guardsOf(found).includes(".git/hooks read-only"));
+  // To look changes nothing; it is made before the VM starts.
+  await rejects(Deno.lstat(`${repo.path}/.git/hooks`), Deno.errors.NotFound);
+  await makeDirectories(found.shares, found.directories);
   assertEquals([...Deno.readDirSync(`${repo.path}/.git/hooks`)], []);
 });
 

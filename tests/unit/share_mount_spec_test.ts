@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as assertEquals, rejects, throws } from "node:assert/strict";
 import type { VibeError } from "../../lib/errors.ts";
-import { mountSource, parseMount, parseMounts } from "../../lib/share/mount_spec.ts";
+import { formatMount, mountSource, parseMount, parseMounts } from "../../lib/share/mount_spec.ts";
 
 Deno.test("--mount: fields, modes and relative paths", () => {
   const cases: [spec: string, host: string, guest: string, readOnly: boolean][] = [
@@ -82,5 +82,35 @@ Deno.test("--mount: the source is there, and a directory or a file", async () =>
     await rejects(source("/dev/null"), { code: "MOUNT_SOURCE" });
   } finally {
     await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("--mount: git= after the mode, or alone", () => {
+  const cases: [string, object][] = [
+    ["/a:/b:rw,git=guard", { readOnly: false, git: "guard" }],
+    ["/a:/b:read-only,git=hide", { readOnly: true, git: "hide" }],
+    ["/a:/b:git=ro", { readOnly: false, git: "ro" }],
+  ];
+  for (const [spec, mode] of cases) {
+    assertEquals(parseMount(spec, "/"), { host: "/a", guest: "/b", ...mode });
+  }
+  for (const mode of ["git=", "git=x", "git=ro,rw", "rw,rw", "git=ro,git=rw", "rw,", "rw,ro"]) {
+    throws(() => parseMount(`/a:/b:${mode}`, "/"), { code: "MOUNT_MODE" }, mode);
+  }
+});
+
+Deno.test("--mount: what was parsed can be typed again, whatever bytes paths have", () => {
+  let seed = 1;
+  const random = (below: number) => (seed = seed * 48271 % 0x7fffffff) % below;
+  for (let round = 0; round < 2000; round++) {
+    const path = () =>
+      "/" + Array.from({ length: 1 + random(6) }, () => "a:\\,~ \n"[random(7)]).join("");
+    const spec = {
+      host: path(),
+      guest: `/g${path()}`.replace(/\/~(?=$|\/)/g, "/a"),
+      readOnly: random(2) === 0,
+      ...random(2) === 0 ? { git: (["hide", "ro", "guard", "rw"] as const)[random(4)] } : {},
+    };
+    assertEquals(parseMount(formatMount(spec), "/elsewhere"), spec, formatMount(spec));
   }
 });

@@ -63,6 +63,7 @@ mount = ["../secret:secret", "/etc:host-etc:ro"]
     match(shown.stdout, /^git = "ro" +# .*\/config\.toml:2$/m);
     match(shown.stdout, /^network = "none" +# .*\/vibe\.toml:1$/m);
     match(shown.stdout, /^default-mounts = true +# default$/m);
+    await project.stopped();
     const script = "grep MemTotal /proc/meminfo; nproc";
     const { stdout, stderr } = await project.vibe(["run", "--", "sh", "-c", script], { env });
     const [, kib, cpus] = /MemTotal: +(\d+) kB\n(\d)/.exec(stdout)!;
@@ -72,6 +73,7 @@ mount = ["../secret:secret", "/etc:host-etc:ro"]
   });
 
   await t.step("a file that is trusted does what it says, until it is changed", async () => {
+    await project.stopped();
     await project.write("vibe.toml", 'git = "rw"\nmount = ["../secret:secret"]\n');
     const trusted = await project.vibe(["trust"]);
     strictEqual(trusted.code, 0);
@@ -84,6 +86,7 @@ mount = ["../secret:secret", "/etc:host-etc:ro"]
       project.path("vibe.toml"),
     );
 
+    await project.stopped();
     await project.write("vibe.toml", 'git = "rw"\nmount = ["../secret:secret", "/etc:e"]\n');
     const changed = await project.vibe(["run", "--", "sh", "-c", "ls /root/secret; sleep 60"], {
       env: { VIBE_TIMEOUT: "2" },
@@ -97,6 +100,7 @@ mount = ["../secret:secret", "/etc:host-etc:ro"]
 
   await t.step("a file that makes no sense stops the start, by file, line and key", async () => {
     await project.write("vibe.toml", 'netwrok = "none"\n');
+    await project.stopped();
     const { code, stderr } = await project.sh("true");
     strictEqual(code, 2);
     match(
