@@ -12,6 +12,8 @@ const TEST_PROGRAMS: Record<string, string> = {
   git: "git",
   gcc: "gcc",
   tmux: "tmux",
+  "qemu-img": "qemu-utils",
+  xz: "xz-utils",
   zsh: "zsh",
   fish: "fish",
 };

@@ -1,7 +1,7 @@
 /** Downloads that go on from where they broke off, and are verified before anyone uses them. */
 
 import { printable, VibeError } from "../errors.ts";
-import { readTextIfPresent, writeFileWhole } from "../files.ts";
+import { readTextIfPresent } from "../files.ts";
 import { FileLock } from "../lock.ts";
 import type { Progress } from "../progress.ts";
 import { downloadName, downloadPath, downloadsDir, removeStale, type Wanted } from "./downloads.ts";
@@ -205,8 +205,9 @@ class Transfer<S extends Sink> implements Disposable {
       if (response.from !== this.#intake.received) await this.#beginAnew();
       this.#assembled ||= response.from > 0;
       this.#validators = response.validators;
+      // Not aside: it is read by whoever holds the lock next, and a torn one counts as none.
       const known = JSON.stringify(response.validators) + "\n";
-      await writeFileWhole(`${this.#path}.partial.json`, known);
+      await Deno.writeTextFile(`${this.#path}.partial.json`, known);
       await this.#takeIn(response.chunks, total);
     } finally {
       await response.close();

@@ -6,6 +6,7 @@ import type { Progress } from "../progress.ts";
 import { digestOf } from "./digest.ts";
 import type { Patience } from "./download.ts";
 import type { Digest, Wanted } from "./downloads.ts";
+import { interrupted } from "./interrupted.ts";
 import { NOCLOUD } from "./nocloud.ts";
 import { fileSystemError } from "./room.ts";
 
@@ -151,11 +152,7 @@ export async function ensureSourceDisk(
     return { disk, bytes: size, digest: `${algorithm}:${hex}`, origin: source.url };
   } catch (error) {
     options.progress.done();
-    if (options.signal?.aborted) {
-      throw new VibeError("INTERRUPTED", "Cannot finish the disk: interrupted", {
-        exitCode: ExitCode.interrupted,
-      });
-    }
+    if (options.signal?.aborted) throw interrupted();
     throw fileSystemError(error, options.dir) ?? error;
   }
 }

@@ -104,7 +104,7 @@ export async function pipeOut(project: Project, { base, dir }: Bench): Promise<M
 }
 
 /** (d) A new instance's disk over a base of some GiB, beside qemu-img alone. */
-export async function create(gibibytes: number, { dir }: Bench): Promise<Measure> {
+export async function create(gibibytes: number, { dir }: { dir: string }): Promise<Measure> {
   const base = `${dir}/base-${gibibytes}g.raw`;
   await fillBase(base, gibibytes);
   const fresh = async (path: string) => await Deno.remove(path).catch(() => {});

@@ -76,6 +76,19 @@ export class FileServer implements AsyncDisposable {
     };
   }
 
+  /** Takes its time: pieces of 64 KiB. `sent` hears how much of the file the client has by now. */
+  slow(pauseMs: number, sent: (bytes: number) => void = () => {}): Answer {
+    return async (request, connection) => {
+      await this.#send(request, connection, 0);
+      const piece = 1 << 16;
+      for (let at = this.#start(request); at < this.content.length; at += piece) {
+        await send(connection, this.content.subarray(at, at + piece));
+        sent(at + piece);
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
+    };
+  }
+
   /** Gives the whole file whatever part was asked for, or as much as `bytes` of it. */
   ignoreRange(bytes = Infinity): Answer {
     return (request, connection) => this.#send({ ...request, range: null }, connection, bytes);
@@ -89,14 +102,19 @@ export class FileServer implements AsyncDisposable {
     };
   }
 
-  async #send({ range, ifRange }: SeenRequest, connection: Deno.TcpConn, bytes: number) {
-    const { content, etag } = this;
+  /** The first byte of the answer. */
+  #start({ range, ifRange }: SeenRequest): number {
     const asked = Number(range?.match(/^bytes=(\d+)-$/)?.[1] ?? 0);
-    const from = ifRange === null || ifRange === etag ? asked : 0;
+    return ifRange === null || ifRange === this.etag ? asked : 0;
+  }
+
+  async #send(request: SeenRequest, connection: Deno.TcpConn, bytes: number) {
+    const { content, etag } = this;
+    const from = this.#start(request);
     const lines = [`Content-Length: ${content.length - from}`, "Connection: close"];
     if (etag) lines.push(`ETag: ${etag}`);
     if (from > content.length) {
-      return await this.raw("416 Range Not Satisfiable")(this.requests[0], connection);
+      return await this.raw("416 Range Not Satisfiable")(request, connection);
     }
     if (from > 0) {
       lines.push(`Content-Range: bytes ${from}-${content.length - 1}/${content.length}`);

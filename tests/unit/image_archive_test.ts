@@ -100,7 +100,7 @@ Deno.test("many parts: the map of a sparse file goes on in further blocks", () =
 
 Deno.test("pieces of any size make no difference", () =>
   withDir(async (dir) => {
-    const { disk, archive } = await makeArchive(dir, 3000);
+    const { disk, archive } = await makeArchive(3000);
     for (const piece of [1, 7, archive.length]) {
       strictEqual(sha512(await unpack(archive, dir, piece)), sha512(disk));
     }
@@ -108,7 +108,7 @@ Deno.test("pieces of any size make no difference", () =>
 
 Deno.test("without xz on the host, a library unpacks", () =>
   withDir(async (dir) => {
-    const { disk, archive } = await makeArchive(dir);
+    const { disk, archive } = await makeArchive();
     const path = Deno.env.get("PATH")!;
     Deno.env.set("PATH", dir);
     try {
@@ -185,7 +185,7 @@ Deno.test("sparse maps that do not add up are refused", () =>
 
 Deno.test("damage is told of at the end", () =>
   withDir(async (dir) => {
-    const { archive } = await makeArchive(dir);
+    const { archive } = await makeArchive();
     for (const length of [100, archive.length >> 1, archive.length - 1]) {
       const damaged = archive.slice(0, length);
       await rejects(unpack(damaged, dir), failure("ARCHIVE_DAMAGED", /Cannot unpack/));

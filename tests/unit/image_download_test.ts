@@ -9,7 +9,7 @@ import { failure, makeArchive, sha512, sourceOf, TestCache } from "./image_sourc
 /** A cache, a server with an archive, and the source that names it. */
 async function setUp() {
   const cache = await TestCache.create();
-  const { disk, archive } = await makeArchive(cache.dir);
+  const { disk, archive } = await makeArchive();
   const server = new FileServer(archive);
   return {
     cache,

@@ -72,12 +72,24 @@ export async function sh(script: string, ...args: string[]): Promise<Uint8Array<
   return new Uint8Array(stdout);
 }
 
-/** The disk and Debian's kind of archive of it. */
-export async function makeArchive(dir: string, data?: number) {
-  const disk = await makeDisk(`${dir}/disk.raw`, data);
-  const archive = await sh(`cd "$1" && tar --create --sparse disk.raw | xz -0`, dir);
-  await Deno.remove(`${dir}/disk.raw`);
-  return { disk, archive };
+interface Archive {
+  disk: Uint8Array;
+  archive: Uint8Array<ArrayBuffer>;
+}
+
+const archives = new Map<number, Promise<Archive>>();
+
+/** A disk with `data` bytes of noise, and Debian's kind of archive of it; made once for each size. */
+export function makeArchive(data = 300_000): Promise<Archive> {
+  return archives.getOrInsertComputed(data, async () => {
+    const dir = await Deno.makeTempDir({ prefix: "vibe-archive-" });
+    try {
+      const disk = await makeDisk(`${dir}/disk.raw`, data);
+      return { disk, archive: await sh(`cd "$1" && tar --create --sparse disk.raw | xz -0`, dir) };
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  });
 }
 
 /** SHA-512 in hex. */
