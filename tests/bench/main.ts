@@ -18,6 +18,7 @@ import {
   supervisor,
   warmRun,
 } from "./measures.ts";
+import { afterBuild, echo, list, roundTrips, secondTerminal } from "./sessions.ts";
 import { bridge, coldRunVz } from "./vz.ts";
 
 /** What is aimed at; shown, not enforced. */
@@ -36,6 +37,15 @@ const AIMS: Record<string, string> = {
   supervisor_rss: "<= 70 MB",
   idle_cpu: "< 1 %",
   bridge: "< 0.005 s",
+  second_terminal: "< 0.15 s",
+  run_p50: "",
+  run_p99: "",
+  echo_p50: "",
+  echo_p99: "",
+  echo_flood_p50: "",
+  echo_flood_p99: "< 0.1 s",
+  ls_20: "",
+  after_build: "",
   cold_run_vz: "<= 1.25x",
 };
 
@@ -74,6 +84,7 @@ async function measureCold(bench: Bench, wanted: Wanted): Promise<Record<string,
   const results = await measureEach({
     build: () => build(bench),
     cold_run: () => coldRun(bench),
+    after_build: afterBuild,
   }, wanted);
   const vz = { bridge: () => bridge(bench.dir), cold_run_vz: coldRunVz };
   const missing = Object.keys(vz).some(wanted) ? await missingPackages() : [];
@@ -88,10 +99,11 @@ async function measureCold(bench: Bench, wanted: Wanted): Promise<Record<string,
 async function measureWarm(bench: Bench, wanted: Wanted): Promise<Record<string, Measure>> {
   const fs = ["fs_read", "fs_write", "fs_small"];
   const idle = ["supervisor_rss", "idle_cpu"];
-  if (!["warm_run", "pipe_out", ...fs, ...idle].some(wanted)) return {};
+  const sessions = ["second_terminal", "ls_20", ...SESSION_GROUPS.flatMap(([names]) => names)];
+  if (!["warm_run", "pipe_out", ...fs, ...idle, ...sessions].some(wanted)) return {};
   await using project = await Project.create();
   await using _hold = await project.hold();
-  await project.sh("systemctl is-system-running --wait");
+  await project.booted();
   const results = await measureEach({
     warm_run: () => warmRun(project, bench),
     pipe_out: () => pipeOut(project, bench),
@@ -104,8 +116,31 @@ async function measureWarm(bench: Bench, wanted: Wanted): Promise<Record<string,
     console.error(`measuring ${idle.join(", ")} …`);
     Object.assign(results, await supervisor(project, bench));
   }
+  return { ...results, ...await measureSessions(project, bench, wanted) };
+}
+
+async function measureSessions(
+  project: Project,
+  bench: Bench,
+  wanted: Wanted,
+): Promise<Record<string, Measure>> {
+  const results = await measureEach({
+    second_terminal: () => secondTerminal(project, bench),
+    ls_20: () => list(project, bench),
+  }, wanted);
+  for (const [names, measure] of SESSION_GROUPS) {
+    if (!names.some(wanted)) continue;
+    console.error(`measuring ${names.join(", ")} …`);
+    Object.assign(results, await measure(project, bench));
+  }
   return results;
 }
+
+/** Figures that come together. */
+const SESSION_GROUPS: [string[], typeof roundTrips | typeof echo][] = [
+  [["run_p50", "run_p99"], roundTrips],
+  [["echo_p50", "echo_p99", "echo_flood_p50", "echo_flood_p99"], echo],
+];
 
 /** What needs the image; the first VM builds it if there is none. */
 async function measureVms(dir: string, wanted: Wanted): Promise<Record<string, Measure>> {

@@ -146,7 +146,7 @@ export async function fileSystem(
   project: Project,
   { base, dir }: Bench,
 ): Promise<Record<"fs_write" | "fs_read" | "fs_small", Measure>> {
-  await project.sh("systemctl is-system-running --wait");
+  await project.booted();
   const own: string[] = [];
   for (let i = 0; i < 3; i++) {
     own.push((await project.vibe(["run", "--", "bash", "-c", FS_SCRIPT])).stdout);

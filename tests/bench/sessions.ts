@@ -164,7 +164,7 @@ export async function list(project: Project, bench: Bench): Promise<Measure> {
 export async function afterBuild(): Promise<Measure> {
   await using project = await Project.create();
   await using _hold = await project.hold();
-  await project.sh("systemctl is-system-running --wait");
+  await project.booted();
   const floor = await guestMegabytes(project);
   await project.sh("head -c 1G /dev/urandom > /root/built && sync && rm /root/built");
   // The guest tells what is free within seconds.

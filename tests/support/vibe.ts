@@ -133,6 +133,15 @@ export class Project implements AsyncDisposable {
     return this.vibe([...options, "run", "--", "sh", "-c", script]);
   }
 
+  /** Waits until all services of its VM are there. */
+  async booted(): Promise<void> {
+    // It answers at once, "offline", while it cannot be asked yet.
+    const { stdout } = await this.sh(
+      "until systemctl is-system-running --wait | grep -E 'running|degraded'; do sleep 0.2; done",
+    );
+    if (stdout !== "running\n") throw new Error(`the guest is ${stdout}`);
+  }
+
   /** Keeps the VM running until disposed of, so that what follows finds it warm. */
   async hold(options: string[] = []): Promise<Hold> {
     const child = this.spawn([...options, "run", "--", "sh", "-c", "echo up; cat"]);
