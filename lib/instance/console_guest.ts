@@ -216,7 +216,9 @@ export class ConsoleGuest implements Guest {
         break;
       }
       case FrameType.eof:
-        this.#type(vm, END_OF_INPUT).catch(() => {});
+        // Others still type: the end of one's input is not the end of the shell.
+        if (this.#streams.size > 1) this.#leave(stream, encodeExited(0));
+        else this.#type(vm, END_OF_INPUT).catch(() => {});
         break;
       case FrameType.resize:
         this.#resize(decodeResize(frame.payload));
@@ -228,9 +230,7 @@ export class ConsoleGuest implements Guest {
       }
       case FrameType.hangup:
       case FrameType.terminate:
-        this.#streams.delete(stream);
-        connection.send(frame.stream, FrameType.exit, encodeFailure(EIO, "hung up"));
-        this.#wake();
+        this.#leave(stream, encodeFailure(EIO, "hung up"));
         break;
       default:
         throw new ProtocolError(`frame type ${frame.type} on an open stream`);
@@ -242,6 +242,12 @@ export class ConsoleGuest implements Guest {
     const written = this.#writing.then(() => writeAll(vm.console, bytes));
     this.#writing = written.catch(() => {});
     return written;
+  }
+
+  #leave(stream: ConsoleStream, exit: Uint8Array): void {
+    this.#streams.delete(stream);
+    stream.end(exit);
+    this.#wake();
   }
 
   #resize(size: WindowSize): void {

@@ -196,6 +196,16 @@ Deno.test("what cannot be enforced on macOS is said once", async () => {
   vm.agent.close();
 });
 
+Deno.test("a disk with a boot loader of its own boots by EFI, whose variables are made once", () => {
+  const network = "none";
+  const config = (boot: Boot) => ({ disks: [], shares: [], network, boot }) as unknown as VmConfig;
+  const sockets = vzSockets("/r");
+  const efi = config({ kind: "efi", variables: "/v", firmware: null });
+  assertEquals(vzConfig(efi, sockets, {}, true).boot, { variableStore: "/v", create: true });
+  assertEquals(vzConfig(efi, sockets, {}).boot, { variableStore: "/v", create: false });
+  throws(() => vzConfig(config({ kind: "bios" }), sockets, {}), { code: "DRIVER_UNSUPPORTED" });
+});
+
 Deno.test("what cannot work is refused before the framework is asked, by name", async () => {
   await using scene = await Scene.make();
   const refused = (change: Partial<VmConfig>, code: string, message: RegExp) =>

@@ -143,6 +143,12 @@ Deno.test("two commands share one shell, and end with it", async () => {
     stderr: () => Promise.resolve(),
   });
   strictEqual((await command.exit).kind, "failed");
+  await using third = await attach(guest);
+  const three = await shell(third);
+  await until(() => three.seen() === "prompt# ");
+  three.exec.closeStdin();
+  deepStrictEqual(await three.exec.exit, { kind: "exited", code: 0 });
+  ok(!fake.typed.includes("\x04"));
   await fake.say("bye\r\n");
   await fake.mark("end", 3);
   for (const { exec, seen } of [one, two]) {
