@@ -85,10 +85,10 @@ async function diskBusy({ disks }: VmConfig): Promise<VibeError> {
   const holders = (await whoHasOpen(path)).map(({ pid, program }) =>
     `${printable(program)} (process ${pid})`
   );
-  const who = holders.length > 0 ? holders.join(", ") : "another program, perhaps another user's,";
+  const who = holders.join(", ") || "another program, perhaps another user's";
   return new VibeError(
     "DISK_BUSY",
-    `Cannot use the disk "${printable(path)}": ${who} has it open`,
+    `Cannot use the disk "${printable(path)}": it is open in ${who}`,
     {
       hint: "Two at once would destroy what is on it. End the other one, or use a copy.",
     },
