@@ -60,7 +60,9 @@ Deno.test("a disk with nothing of vibe, at its console", async (t) => {
     await t.step(
       "shares are mounted, read-only holds, the disk's own file is guarded",
       async () => {
-        terminal.type("cat hello ~/it*/file; touch ~/it*/new ./new; echo x >>plain.raw\r");
+        terminal.type(
+          'cat hello ~/it*/file; touch "$HOME/it\'s data/new" ./new; echo x >>plain.raw\r',
+        );
         await terminal.waitFor(
           /^project file\nfrom the host\n(.*\n)*touch: .*Read-only file system$/m,
         );
