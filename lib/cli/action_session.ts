@@ -17,6 +17,10 @@ import { exitCodeOf, joinSession, type SessionEnd, stdoutSinks } from "./session
 /** A shell that does not say anything is typed at all the same, only less neatly. */
 const PROMPT_MS = 10_000;
 
+const SIGINT = 2;
+const SIGQUIT = 3;
+const SIGPIPE = 13;
+
 /** How actions are done. */
 export interface ActionOptions {
   /** Seconds that each script may take; none or 0 for no limit. */
@@ -41,7 +45,7 @@ export async function runActions(
     return await session.run();
   } catch (error) {
     // To power off is how scripts end a VM where nothing else does.
-    if (error instanceof VibeError && error.code === "VM_POWERED_OFF") return 0;
+    if (isPowerOff(error)) return 0;
     throw error;
   }
 }
@@ -51,7 +55,7 @@ class ActionSession {
   readonly #actions: LoadedAction[];
   readonly #options: ActionOptions;
   readonly #tty = isInteractive();
-  readonly #sinks = stdoutSinks(() => {});
+  readonly #sinks = stdoutSinks(() => (this.#script ?? this.#exec)?.signal(SIGPIPE));
   /** Whether anything but scripts is asked for: then what the shell says is for the user. */
   readonly #visible: boolean;
   /** Hears all that the user sees. */
@@ -63,6 +67,8 @@ class ActionSession {
   readonly #spoken = Promise.withResolvers<void>();
   #shell: Promise<SessionEnd> | null = null;
   #exec: Exec | null = null;
+  /** A script that the agent runs. */
+  #script: Exec | null = null;
   /** A script that runs at the console, and who hears how it is brought there. */
   #console: { script: ConsoleScript; dialogue: Dialogue } | null = null;
 
@@ -107,7 +113,8 @@ class ActionSession {
 
   /** The shell, opened if it is not yet. */
   #open(): Promise<SessionEnd> {
-    this.#shell ??= joinSession(this.#vm.attachment, {
+    if (this.#shell) return this.#shell;
+    this.#shell = joinSession(this.#vm.attachment, {
       argv: [],
       cwd: this.#vm.info.workdir ?? undefined,
       tty: this.#tty,
@@ -117,16 +124,17 @@ class ActionSession {
       inputAfter: this.#inputFlows.promise,
     });
     this.#shell.then(
-      () =>
-        this.#end(
-          new VibeError("EXPECT_ENDED", "The shell in the VM has ended too early", {
-            exitCode: ExitCode.expectFailed,
-            hint: this.#dialogue.lastSeen(),
-          }),
-        ),
+      () => this.#end(this.#tooEarly("The shell in the VM has ended")),
       (error) => this.#end(error),
     );
     return this.#shell;
+  }
+
+  #tooEarly(what: string): VibeError {
+    return new VibeError("EXPECT_ENDED", `${what} too early`, {
+      exitCode: ExitCode.expectFailed,
+      hint: this.#dialogue.lastSeen(),
+    });
   }
 
   #end(error: Error): void {
@@ -145,7 +153,10 @@ class ActionSession {
   }
 
   async #expect(text: string, found: Promise<unknown>, seconds: number): Promise<void> {
-    const seen = await this.#dialogue.within(found.then(() => true), seconds * 1000);
+    const seen = await this.#dialogue.within(found.then(() => true), seconds * 1000)
+      .catch((error) => {
+        throw isPowerOff(error) ? this.#tooEarly("The VM was powered off") : error;
+      });
     if (seen) return;
     // Also under the feet of others: what should have come to pass there has not.
     await this.#vm.attachment.link.request("stop", { force: false }).catch(() => {});
@@ -171,10 +182,11 @@ class ActionSession {
     const request = { cwd: info.workdir ?? undefined, cgroup: timeout ? true : undefined };
     const sinks = { stdout: heard("stdout"), stderr: heard("stderr") };
     const { exec, sent } = execScript(attachment.agent, script, request, sinks);
+    this.#script = exec;
     using _signals = passSignals(exec);
-    await sent;
-    exec.closeStdin();
+    sent.then(() => exec.closeStdin());
     const end = await exitWithin(exec, { timeoutMs: (timeout ?? 0) * 1000 });
+    this.#script = null;
     return exitCodeOf(end, { argv: [script.name], tty: false, timeout });
   }
 
@@ -189,19 +201,18 @@ class ActionSession {
     // Otherwise the rest is of no interest, either.
     if (this.#visible) this.#console = null;
     if (status !== null) return status;
-    throw new VibeError(
-      "RUN_TIMEOUT",
-      `Cannot finish "${name}": it took longer than ${timeout} s`,
-      {
-        exitCode: ExitCode.timedOut,
-      },
-    );
+    const message = `Cannot finish "${name}": it took longer than ${timeout} s`;
+    throw new VibeError("RUN_TIMEOUT", message, { exitCode: ExitCode.timedOut });
   }
+}
+
+function isPowerOff(error: unknown): boolean {
+  return error instanceof VibeError && error.code === "VM_POWERED_OFF";
 }
 
 /** Ctrl-C is the script's. */
 function passSignals(exec: Exec): Disposable {
-  const numbers = { SIGINT: 2, SIGQUIT: 3 } as const;
+  const numbers = { SIGINT, SIGQUIT } as const;
   const scope = new DisposableStack();
   for (const [name, number] of Object.entries(numbers)) {
     const listener = () => exec.signal(number);
