@@ -13,6 +13,8 @@ import { markFormat, MarkScanner } from "./marks.ts";
 
 /** Milliseconds until the shell is ready for the script, which it is once others are done. */
 const READY_MS = 60_000;
+/** Takes the line that holds it out of the shell's history, where that keeps it despite its space. */
+const FORGET = "case $HISTCONTROL in *ignore[sb]*) ;; *) history -d -1;; esac 2>/dev/null";
 /** What the slowest console is thought to take, in bytes a millisecond. */
 const SLOWEST = 1;
 
@@ -85,7 +87,7 @@ export class ConsoleScript {
     const mark = (kind: "start" | "end") => `printf '${markFormat(this.#nonce, kind)}'`;
     const file = `"$vibe_dir"/${quote(name)}`;
     // The echo of this line does not hold the word that is waited for.
-    return `vibe_dir=$(mktemp -d) && { vibe_tty=$(stty -g); stty raw -echo; ` +
+    return `${FORGET}; vibe_dir=$(mktemp -d) && { vibe_tty=$(stty -g); stty raw -echo; ` +
       `printf 'vibe-%s-ready' ${this.#nonce}; head -c ${content.byteLength} >${file}; ` +
       `stty "$vibe_tty"; [ "$(cksum <${file})" = '${cksum(content)}' ] && ` +
       `chmod 700 ${file} && { ${newline ? "" : "stty -onlcr; "}${mark("start")}; ${file}; }; ` +
