@@ -132,6 +132,8 @@ export interface InstancePaths {
   consoleLog: string;
   /** What the supervisor did and why. */
   supervisorLog: string;
+  /** What scripts said that were run in the guest at its last start. */
+  hooksLog: string;
   /** What a supervisor had to say when nobody was attached; the next command shows it. */
   notices: string;
   /** The newest base of its image that the user was told of. */
@@ -152,6 +154,7 @@ export function instancePaths({ dir }: Pick<Instance, "dir">): InstancePaths {
     startLock: join(dir, "start.lock"),
     consoleLog: join(dir, "console.log"),
     supervisorLog: join(dir, "supervisor.log"),
+    hooksLog: join(dir, "hooks.log"),
     notices: join(dir, "notices"),
     toldBase: join(dir, "told-base"),
     quarantine: join(dir, "quarantine"),

@@ -23,6 +23,9 @@ const OUTPUT_WINDOW = 1 << 20;
 /** Credit is given back in lumps of this size. */
 const CREDIT_LUMP = OUTPUT_WINDOW / 4;
 
+/** What frames are sent by. */
+type FrameSender = Pick<FrameConnection, "send">;
+
 /** Takes a program's output; the next chunk comes when the promise resolves. */
 export type Sink = (chunk: Uint8Array) => Promise<void>;
 
@@ -34,12 +37,12 @@ export interface Sinks {
 
 /** Opens streams over one connection and hands their frames to them. */
 export class AgentClient {
-  readonly #connection: FrameConnection;
+  readonly #connection: FrameSender;
   readonly #streams = new Map<number, Exec>();
   #lastStream = 0;
   #broken: Error | null = null;
 
-  constructor(connection: FrameConnection) {
+  constructor(connection: FrameSender) {
     this.#connection = connection;
   }
 
@@ -75,7 +78,7 @@ export class Exec {
   /** How it ended, after all of its output has been taken. Rejects if the VM went away. */
   readonly exit: Promise<ExitStatus>;
 
-  readonly #connection: FrameConnection;
+  readonly #connection: FrameSender;
   readonly #id: number;
   readonly #outputs: [Output, Output];
   readonly #settled = Promise.withResolvers<ExitStatus>();
@@ -84,7 +87,7 @@ export class Exec {
   #ended = false;
 
   /** Use {@link AgentClient.exec}. */
-  constructor(connection: FrameConnection, id: number, sinks: Sinks) {
+  constructor(connection: FrameSender, id: number, sinks: Sinks) {
     this.#connection = connection;
     this.#id = id;
     this.#outputs = [

@@ -14,7 +14,6 @@ export interface CliOptions extends VmOptions, RunOptions {
   diskImage?: string;
   /** Print the plan only. */
   plan?: boolean;
-  verbose?: boolean;
 }
 
 /** For commands about one VM that do not start it. */

@@ -78,6 +78,7 @@ function describe(plan: PlanReport): string {
     ]),
     ...plan.devices.map((device) => row("device", describeDevice(device))),
     row("login", plan.login.via === "agent" ? "over vibe's agent" : "at the console, as root"),
+    ...plan.hooks.map((path) => row("first", shown(path))),
     ...plan.login.actions.map((action) => row("then", words(action))),
     row("directory", plan.workdir === null ? "the user's home" : shown(plan.workdir)),
     row("run", plan.run ? words(plan.run) : "a login shell"),

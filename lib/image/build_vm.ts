@@ -103,6 +103,8 @@ export class BuildVm implements AsyncDisposable {
       mountSpecs: [],
       defaultMounts: false,
       homeMounts: false,
+      hooks: [],
+      verbose: false,
       workdir: null,
       keep: false,
       idleMinutes: null,

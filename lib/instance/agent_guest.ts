@@ -1,5 +1,6 @@
 /** A guest with our agent: commands reach it through the hub, each with streams of its own. */
 
+import type { AgentClient } from "../agent/client.ts";
 import { FrameConnection } from "../agent/connection.ts";
 import { FrameType, PROTOCOL_VERSION, ProtocolError } from "../agent/frame.ts";
 import {
@@ -31,6 +32,8 @@ export class AgentGuest implements Guest {
   readonly bootTimeout = 120_000;
   readonly #hub = new Hub();
   readonly #clock = new GuestClock((clock) => this.#hub.request(FrameType.clock, clock));
+  /** Commands may come, and again when the agent was started anew. */
+  #isOpen = false;
   readonly #mounts: PlannedMount[];
   readonly #log: (line: string) => void;
   readonly #fail: (error: unknown) => void;
@@ -63,6 +66,12 @@ export class AgentGuest implements Guest {
     const ready = Promise.withResolvers<void>();
     this.#receive(vm, () => this.#onHello().then(ready.resolve, ready.reject));
     await ready.promise;
+  }
+
+  async open(first: (agent: AgentClient) => Promise<void>): Promise<void> {
+    await first(this.#hub.ownClient());
+    this.#isOpen = true;
+    this.#hub.accepting = true;
   }
 
   powerOff(): boolean {
@@ -149,7 +158,7 @@ export class AgentGuest implements Guest {
     for (const mount of inner.sort((a, b) => a.guestPath.length - b.guestPath.length)) {
       await this.mount(mount);
     }
-    this.#hub.accepting = true;
+    if (this.#isOpen) this.#hub.accepting = true;
   }
 }
 

@@ -135,6 +135,8 @@ export class ConsoleGuest implements Guest {
     return Promise.reject(noLiveMounts());
   }
 
+  async open(): Promise<void> {}
+
   async onConsole(chunk: Uint8Array): Promise<void> {
     const session = this.#session;
     if (!session) return;

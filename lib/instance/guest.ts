@@ -1,5 +1,6 @@
 /** The guest as the supervisor sees it: what commands talk to, over an agent or a console. */
 
+import type { AgentClient } from "../agent/client.ts";
 import type { FrameConnection } from "../agent/connection.ts";
 import type { Frame } from "../agent/frame.ts";
 import type { Vm } from "../driver/driver.ts";
@@ -22,7 +23,7 @@ export interface Guest {
   connect(connection: FrameConnection): GuestClient;
   /**
    * Serves a VM that has just been started; the one before, if there was one, is gone. Resolves when
-   * its shares are mounted and programs can be started.
+   * its shares are mounted and {@link open} can be called.
    *
    * @throws {VibeError} if that cannot be.
    */
@@ -31,6 +32,11 @@ export interface Guest {
   mount(mount: PlannedMount): Promise<void>;
   /** Takes it away from there. @throws {VibeError} `MOUNT_BUSY`, `MOUNT_FAILED`. */
   unmount(mount: PlannedMount, inUse: boolean): Promise<void>;
+  /**
+   * Lets commands in, once `first` has run what comes before them. A guest without an agent cannot
+   * run that.
+   */
+  open(first: (agent: AgentClient) => Promise<void>): Promise<void>;
   /** Output of the system console. More of it comes when the promise resolves. */
   onConsole(chunk: Uint8Array): Promise<void> | void;
   /** Asks the guest to power off, and refuses new streams. False if it cannot be asked. */

@@ -4,6 +4,7 @@
  * from end to end, bounds what is under way, and the guest is held to it.
  */
 
+import { AgentClient } from "../agent/client.ts";
 import type { FrameConnection } from "../agent/connection.ts";
 import { type Frame, FrameType, ProtocolError } from "../agent/frame.ts";
 import {
@@ -26,12 +27,16 @@ const EAGAIN = 11;
 /** What a program of the supervisor's own may say, in bytes. */
 const OWN_CREDIT = 4096;
 
+const NOTHING = new Uint8Array();
+
 /** One command (terminal, script) that is attached. */
 export interface Client {
-  readonly connection: FrameConnection;
+  readonly connection: Pick<FrameConnection, "send" | "forward">;
   /** Its stream numbers -> ours. */
   readonly streams: Map<number, Stream>;
   lastStream: number;
+  /** The supervisor's own, which need not wait until commands may come. */
+  own?: boolean;
 }
 
 interface Stream {
@@ -112,8 +117,22 @@ export class Hub {
   }
 
   /** Makes a client out of a new connection. */
-  addClient(connection: FrameConnection): Client {
+  addClient(connection: Client["connection"]): Client {
     return { connection, streams: new Map(), lastStream: 0 };
+  }
+
+  /** Starts programs for the supervisor itself, also before commands may. */
+  ownClient(): AgentClient {
+    const client = this.addClient({
+      send: (stream, type, payload = NOTHING) => agent.onFrame({ stream, type, payload }),
+      forward: (frame, stream) => agent.onFrame({ ...frame, stream }),
+    });
+    client.own = true;
+    const agent = new AgentClient({
+      send: (stream, type, payload = NOTHING) =>
+        this.onClientFrame(client, { stream, type, payload }),
+    });
+    return agent;
   }
 
   /** The client is gone: its programs are hung up, and what they still say is dropped. */
@@ -175,7 +194,7 @@ export class Hub {
     const { stream: number } = frame;
     if (number <= client.lastStream) throw new ProtocolError(`EXEC reuses stream ${number}`);
     client.lastStream = number;
-    if (!this.#agent || !this.accepting) {
+    if (!this.#agent || !(this.accepting || client.own)) {
       const payload = encodeFailure(EAGAIN, "the VM is not ready");
       client.connection.send(number, FrameType.exit, payload);
       return;

@@ -5,6 +5,7 @@
 
 import { FrameConnection } from "../agent/connection.ts";
 import { type Frame, FrameType, PROTOCOL_VERSION } from "../agent/frame.ts";
+import type { AgentClient } from "../agent/client.ts";
 import { encodeHello, FROM_CLIENT } from "../agent/messages.ts";
 import type { Disk, Driver, Vm, VmExit } from "../driver/driver.ts";
 import { reason, VibeError } from "../errors.ts";
@@ -29,6 +30,7 @@ import {
   type VmStatus,
 } from "./control.ts";
 import type { Guest } from "./guest.ts";
+import { runHooks } from "./hooks.ts";
 import { checkHello } from "./hub.ts";
 import { Lifetime } from "./lifetime.ts";
 import { LiveMounts } from "./live_mounts.ts";
@@ -250,7 +252,10 @@ export class Supervisor {
     this.#log(`started: ${vm.description}`);
     const { consoleLog } = instancePaths(plan.instance);
     this.#console.record(vm.console, consoleLog, (chunk) => this.#guest.onConsole(chunk));
-    const ready = this.#guest.serve(vm).then(() => {
+    const ready = this.#guest.serve(vm).then(async () => {
+      // What hooks do has limits of its own.
+      clearTimeout(timeout);
+      await this.#guest.open((agent) => this.#runHooks(agent));
       this.#setState("ready");
       return null;
     });
@@ -268,6 +273,12 @@ export class Supervisor {
     } finally {
       clearTimeout(timeout);
     }
+  }
+
+  async #runHooks(agent: AgentClient): Promise<void> {
+    const { hooks, instance, verbose, workdir } = this.#plan;
+    const log = instancePaths(instance).hooksLog;
+    await runHooks(hooks, agent, { workdir, log, verbose, note: (text) => this.#note(text) });
   }
 
   async #stop(): Promise<void> {

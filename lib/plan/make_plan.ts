@@ -8,6 +8,8 @@ import { type Base, readBase } from "../image/base.ts";
 import { DEFAULT_IMAGE, findImage } from "../image/catalog.ts";
 import { missingBase } from "../image/clone.ts";
 import { diskSize } from "../instance/disk.ts";
+import { findHooks } from "../instance/hooks.ts";
+import { projectOf } from "../instance/open.ts";
 import { readRecord } from "../instance/record.ts";
 import { notNew } from "../instance/remove.ts";
 import { type Instance, instancePaths } from "../paths.ts";
@@ -70,10 +72,14 @@ export async function outlinePlan(
   const source = instance.kind === "disk"
     ? await planDiskImage(instance, options, means)
     : await planImage(instance, options, means);
+  // At a console nothing can be run unseen.
+  const hooks = source.login === "agent" ? await findHooks(await projectOf(instance), warn) : [];
   return {
     ...shares,
     ...source,
     instance,
+    hooks,
+    verbose: options.verbose ?? false,
     cpus: options.cpus ?? DEFAULTS.cpus,
     memoryMiB: options.ram ?? DEFAULTS.ram,
     network,

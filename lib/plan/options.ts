@@ -25,6 +25,8 @@ export interface VmOptions {
   network?: string;
   /** The VM is new, and removed when it ends. */
   rm?: boolean;
+  /** Tell what hooks say in any case. */
+  verbose?: boolean;
   /** Install what this host lacks without asking. */
   yes?: boolean;
 }

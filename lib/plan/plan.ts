@@ -3,6 +3,7 @@
 import type { Boot, Disk, VmConfig } from "../driver/driver.ts";
 import type { Instance } from "../paths.ts";
 import type { Login, VmInfo } from "../instance/control.ts";
+import type { Hook } from "../instance/hooks.ts";
 import { networkName } from "./network.ts";
 import type { GitWatch, PlacedShare } from "../share/git_guard.ts";
 import type { GitMode } from "../share/git_mode.ts";
@@ -46,6 +47,9 @@ export interface VmPlan {
   defaultMounts: boolean;
   /** Whether the user's own directories are shared. */
   homeMounts: boolean;
+  /** What runs in the guest before sessions may, and whether what it says is told in any case. */
+  hooks: Hook[];
+  verbose: boolean;
   /** Working directory of sessions in the guest; null is the user's home. */
   workdir: string | null;
   /** Whether it stays when nobody uses it, and for how many minutes then; null is for ever. */

@@ -39,6 +39,8 @@ export interface PlanReport {
     guards: { path: string; rule: string }[];
   }[];
   devices: Device[];
+  /** Scripts of the host that are run in the guest before anything else. */
+  hooks: string[];
   /** Where sessions begin in the guest; null is the user's home. */
   workdir: string | null;
   /** How it is logged in, and what is done then, in order. */
@@ -98,6 +100,7 @@ export function reportPlan(
       guards,
     })).sort((a, b) => a.guest < b.guest ? -1 : 1),
     devices: devices({ disks: [disk], ...attached(outline) }),
+    hooks: outline.hooks.map(({ path }) => path),
     workdir: outline.workdir,
     login: { via: outline.login, actions: invocation.actions },
     run: invocation.run,
