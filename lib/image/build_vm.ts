@@ -11,10 +11,12 @@ import type { LogFile } from "../host/follow.ts";
 import type { PrepareOptions } from "../host/prepare.ts";
 import { type Attachment, attachOrStart } from "../instance/attach.ts";
 import { forgetUser } from "../instance/base_users.ts";
+import { stopVm } from "../instance/stop.ts";
 import { FileLock } from "../lock.ts";
 import { instancePaths, workInstance } from "../paths.ts";
 import type { PlannedMount, VmPlan } from "../plan/plan.ts";
 import { run } from "../process.ts";
+import { silentProgress } from "../progress.ts";
 import type { Base } from "./base.ts";
 import { GuestOutput } from "./guest_output.ts";
 import { ensureBootFiles } from "./initrd.ts";
@@ -52,6 +54,14 @@ export interface ScriptResult {
   output: GuestOutput;
 }
 
+/**
+ * Ends the VM in a directory if it runs, also one that a killed process left; resolves when it is
+ * gone. By force: a guest that hangs, or stands still, would be asked in vain.
+ */
+export async function endVm(dir: string): Promise<void> {
+  await stopVm(await workInstance(dir), { force: true, progress: silentProgress });
+}
+
 /** Runs until it is ended or disposed of. */
 export class BuildVm implements AsyncDisposable {
   readonly #dir: string;
@@ -71,7 +81,7 @@ export class BuildVm implements AsyncDisposable {
     this.#base = base;
     this.#attachment = attachment;
     this.#options = options;
-    const stop = () => this.#stop();
+    const stop = () => void this.#stop().catch(() => {});
     options.signal?.addEventListener("abort", stop);
     this.#unsubscribe = () => options.signal?.removeEventListener("abort", stop);
   }
@@ -193,12 +203,11 @@ export class BuildVm implements AsyncDisposable {
 
   #giveUp(): void {
     this.#full = true;
-    this.#stop();
+    this.#stop().catch(() => {});
   }
 
-  /** By force: a guest that hangs, or stands still, would be asked in vain. */
-  #stop(): void {
-    this.#attachment.link.request("stop", { force: true }).catch(() => {});
+  #stop(): Promise<void> {
+    return endVm(this.#dir).finally(() => this.#attachment[Symbol.dispose]());
   }
 
   /** The error for the user when the VM has gone away. */
@@ -242,10 +251,7 @@ export class BuildVm implements AsyncDisposable {
   /** Ends it, whatever it does; resolves when it is gone. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#unsubscribe();
-    this.#stop();
-    await this.#attachment.link.ended;
-    this.#attachment[Symbol.dispose]();
-    (await FileLock.take(instancePaths({ dir: this.#dir }).lock))[Symbol.dispose]();
+    await this.#stop();
     await forgetUser(this.#base.id, (await workInstance(this.#dir)).id);
   }
 }

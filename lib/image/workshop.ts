@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { readTextIfPresent, writeFileWhole } from "../files.ts";
 import type { LogFile } from "../host/follow.ts";
 import { removeTree } from "../host/root_namespace.ts";
-import { FileLock } from "../lock.ts";
 import { cacheDir } from "../paths.ts";
 import { type Base, basesDir, readBase, readBaseIn } from "./base.ts";
+import { endVm } from "./build_vm.ts";
 import { findImage } from "./catalog.ts";
 import { syncPath } from "./finish.ts";
 import type { LayerChoice } from "./layers.ts";
@@ -66,7 +66,8 @@ export class Workshop {
     await this.#dropNameless();
     for (const name of await this.#entries()) {
       if (resume && (name === "state.json" || name === String(this.#last))) continue;
-      if (name === "vm") await this.#awaitVm();
+      // The VM of a killed build is still on its way down.
+      await endVm(join(this.dir, name === "vm" ? name : `${name}/vm`));
       await removeTree(join(this.dir, name), { log: this.#log });
     }
     if (!resume) this.#last = 0;
@@ -134,12 +135,6 @@ export class Workshop {
     if (!result || (await findImage(this.#name))?.id === result) return;
     const base = await readBase(result);
     if (base) await removeTree(base.dir, { log: this.#log });
-  }
-
-  /** The VM of a killed build is still on its way down. */
-  async #awaitVm(): Promise<void> {
-    const path = join(this.dir, "vm", "lock");
-    if (await Deno.stat(path).catch(() => null)) (await FileLock.take(path))[Symbol.dispose]();
   }
 
   async #entries(): Promise<string[]> {
