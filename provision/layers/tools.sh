@@ -49,10 +49,11 @@ node_from_mise() {
     ln -sf "$place/bin/node" "$place/bin/npm" "$place/bin/npx" /usr/local/bin/
 }
 
-# Debian's npm is 400 packages. corepack comes with Debian's node, and brings npm as npm publishes it.
+# Debian's npm is 400 packages. corepack comes with Debian's node, and brings npm as npm publishes it:
+# 11 is the last for node 20.
 npm_by_corepack() {
   export COREPACK_HOME="$work/corepack" COREPACK_ENABLE_DOWNLOAD_PROMPT=0
-  corepack prepare npm@latest || return
+  corepack prepare npm@11 || return
   mkdir -p /usr/local/lib/node_modules
   rm -rf /usr/local/lib/node_modules/npm
   mv "$work"/corepack/npm/*/ /usr/local/lib/node_modules/npm || return
