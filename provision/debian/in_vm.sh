@@ -10,7 +10,7 @@ if ! command -v mmdebstrap >/dev/null || ! command -v mke2fs >/dev/null; then
 fi
 # On the disk: it is larger than the memory.
 out=/var/tmp/vibe
-mkdir "$out"
+mkdir -p "$out/work"
 sh /mnt/recipe/build.sh "$out" "$@"
 cp --sparse=always "$out/disk.raw" /mnt/out/disk.raw
 sync
