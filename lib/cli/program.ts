@@ -79,4 +79,6 @@ Examples:
   vibe                            a shell in this directory's VM
   vibe run -- make -j2 test       one command, with its exit status
   vibe --mount ~/data:data:read-only
+  vibe --script setup.sh --send 'npm start' --expect 'listening on' 60
+  vibe group.raw                  a disk image, used in place
 `;

@@ -58,7 +58,9 @@ export async function act(actions: Action[], options: CliOptions): Promise<numbe
   using progress = progressFor(options);
   using vm = await startHere(options, progress);
   const timeout = await configuredTimeout(vm.info.instance, options);
-  return await runActions(vm, loaded, { timeout });
+  const code = await runActions(vm, loaded, { timeout });
+  if (options.rm) await endEphemeral(vm.attachment, progress);
+  return code;
 }
 
 /** One command in it; no words are a login shell. Resolves to its exit code. */

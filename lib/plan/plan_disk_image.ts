@@ -55,8 +55,8 @@ export async function planDiskImage(
 }
 
 /** A disk image is used as it is. @throws {VibeError} `DISK_OPTION`. */
-function refuseOptions({ image, disk, reset }: VmOptions): void {
-  const given = Object.entries({ "--image": image, "--disk": disk, "--reset": reset })
+function refuseOptions({ image, disk, reset, rm }: VmOptions): void {
+  const given = Object.entries({ "--image": image, "--disk": disk, "--reset": reset, "--rm": rm })
     .find(([, value]) => value !== undefined);
   if (!given) return;
   throw new VibeError("DISK_OPTION", `Cannot use ${given[0]} together with a disk image`, {
