@@ -10,6 +10,8 @@ import { ExitCode, printable, VibeError } from "../errors.ts";
  */
 export function parseNetwork(name: string): VmConfig["network"] {
   if (name === "nat" || name === "none") return name;
+  // What the original vibe calls the framework's own NAT, beside one of a helper of its own.
+  if (name === "vznat") return "nat";
   // Linux has room for 15 bytes, and the name becomes part of options and paths.
   if (/^[a-z0-9][a-z0-9._-]{0,14}$/i.test(name)) return { bridge: name };
   throw new VibeError("NETWORK_NAME", `Cannot use the network "${printable(name)}"`, {
