@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { ExitCode } from "../errors.ts";
 import { addCompletionsCommand } from "./completions_program.ts";
 import { addLifeCommands } from "./life_program.ts";
+import { addCopyCommand } from "./copy_program.ts";
 import { addMountCommands } from "./mount_program.ts";
 import { addImageCommands } from "./image_program.ts";
 import { addDoctorCommand } from "./doctor_program.ts";
@@ -59,6 +60,7 @@ export function buildProgram(exit: (code: number) => void): Command {
   });
   addLifeCommands(program, exit);
   addMountCommands(program, exit);
+  addCopyCommand(program, exit);
   addVmOptions(program.command("run"))
     .description("Run one command in the VM and exit with its status.")
     .argument("<command...>", "program and arguments, best after --")

@@ -3,6 +3,7 @@
 import type { Exec, Sink, Sinks } from "../agent/client.ts";
 import { exitWithin, type LimitedExit } from "../agent/limit.ts";
 import type { ExecRequest } from "../agent/messages.ts";
+import { DetachKeys } from "../console/detach.ts";
 import { rawMode, watchWindowSize, windowSize } from "../console/terminal.ts";
 import { ExitCode, printable, VibeError } from "../errors.ts";
 import { type Attachment, StoppingError } from "../instance/attach.ts";
@@ -12,6 +13,8 @@ const SIGPIPE = 13;
 const SIGQUIT = 3;
 /** Linux errno values that a shell has exit codes for. */
 const ENOENT = 2;
+/** The supervisor ended the stream, and not the program itself. */
+const EIO = 5;
 
 /** Bytes read from stdin at once. */
 const INPUT_CHUNK = 64 << 10;
@@ -82,19 +85,38 @@ export async function joinSession(vm: Attachment, options: SessionOptions): Prom
   const started = performance.now();
   exec = vm.agent.exec(request, { stdout: counted("stdout"), stderr: counted("stderr") });
   onStart?.(exec);
+  const left = Promise.withResolvers<null>();
+  const keys = detachKeys(tty);
+  const leaves = (chunk: Uint8Array) => {
+    if (!keys?.typed(chunk, performance.now())) return false;
+    left.resolve(null);
+    return true;
+  };
   if (inputAfter) {
     const started = exec;
     inputAfter.then(() => {
       if (scope.disposed) return;
       if (tty) scope.use(rawMode());
-      pumpInput(started);
+      pumpInput(started, leaves);
     });
-  } else pumpInput(exec);
-  const end = await exitWithin(exec, { timeoutMs: (timeout ?? 0) * 1000 });
+  } else pumpInput(exec, leaves);
+  const ended = exitWithin(exec, { timeoutMs: (timeout ?? 0) * 1000 });
+  const end = await Promise.race([ended, left.promise]) ?? await detach(vm);
   // The guest ended it because someone stopped the VM.
   const finished = end.status?.kind === "exited" && end.status.code === 0;
   if (vm.stopping && !finished && end.endedBy !== "timeout") throw new StoppingError();
   return { ...end, durationMs: Math.round(performance.now() - started), bytes };
+}
+
+/** None without a terminal, or with `VIBE_DETACH=off`. */
+function detachKeys(tty: boolean): DetachKeys | null {
+  return tty && Deno.env.get("VIBE_DETACH") !== "off" ? new DetachKeys() : null;
+}
+
+/** Leaves the VM running. The program is hung up with its terminal; tmux is what keeps one. */
+async function detach(vm: Attachment): Promise<LimitedExit> {
+  await vm.link.request("keep", { on: true });
+  return { status: { kind: "exited", code: 0 }, endedBy: null };
 }
 
 function sessionEnv(tty: boolean): string[] {
@@ -106,11 +128,13 @@ function sessionEnv(tty: boolean): string[] {
 }
 
 /** Input flows for as long as the program takes it; a read that never ends is left behind. */
-async function pumpInput(exec: Exec): Promise<void> {
+async function pumpInput(exec: Exec, isLast: (chunk: Uint8Array) => boolean): Promise<void> {
   const buffer = new Uint8Array(INPUT_CHUNK);
   try {
     for (let count; (count = await Deno.stdin.read(buffer)) !== null;) {
-      await exec.write(buffer.subarray(0, count));
+      const chunk = buffer.subarray(0, count);
+      if (isLast(chunk)) return;
+      await exec.write(chunk);
     }
   } catch {
     // A terminal that was closed (EIO) is an end of input, too.
@@ -162,6 +186,9 @@ export function exitCodeOf(end: LimitedExit, { argv, timeout }: SessionOptions):
     case "signaled":
       return 128 + status.signal;
     case "failed":
+      if (status.errno === EIO) {
+        throw new VibeError("SESSION_LOST", `Lost "${what}": ${printable(status.message)}`);
+      }
       throw new VibeError(
         "EXEC_FAILED",
         `Cannot run "${what}" in the guest: ${printable(status.message)}`,

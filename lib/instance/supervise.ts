@@ -10,6 +10,7 @@ import { prepareDisk } from "./disk.ts";
 import { register } from "./registry.ts";
 import { notNew, removeState } from "./remove.ts";
 import { readRecord } from "./record.ts";
+import { KeptListener } from "./kept_listener.ts";
 import { makeRuntime, removeRuntime, vmRuntime } from "./runtime.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -52,8 +53,8 @@ async function superviseVm(plan: VmPlan, starterLeft: Promise<void>): Promise<vo
   const runtime = vmRuntime(plan.instance);
   await makeRuntime(runtime);
   try {
-    const listener = Deno.listen({ transport: "unix", path: runtime.socket });
     const supervisor = new Supervisor(plan, disk, runtime, driver, log.write);
+    const listener = new KeptListener(runtime, () => supervisor.runtimeLost());
     // A second one does not wait any longer.
     let asked = false;
     Deno.addSignalListener("SIGTERM", () => {

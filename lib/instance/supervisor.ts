@@ -33,6 +33,7 @@ import type { Guest } from "./guest.ts";
 import { runHooks } from "./hooks.ts";
 import { checkHello } from "./hub.ts";
 import { Lifetime } from "./lifetime.ts";
+import type { KeptListener } from "./kept_listener.ts";
 import { LiveMounts } from "./live_mounts.ts";
 import { otherVersion } from "./link.ts";
 import { answer } from "./requests.ts";
@@ -43,10 +44,15 @@ const STOP_TIMEOUT_MS = 30_000;
 /** How long a command may take to read how the VM ended; one that is suspended never does. */
 const FAREWELL_MS = 2000;
 
+/** How long after a part of the runtime directory is gone the end of the VM may be told. */
+const RUNTIME_LOST_MS = 1000;
+
 /** Events that end the supervisor. */
 type End = { why: "asked" | "unused" } | { why: "exited"; exit: VmExit } | {
   why: "failed";
   error: VibeError;
+  /** The guest is in order, and can be asked to power off. */
+  graceful?: boolean;
 };
 
 /** Runs one VM for as long as anyone uses it. */
@@ -93,8 +99,8 @@ export class Supervisor {
   }
 
   /** Serves `listener` and runs the VM until its end. Closes the listener. */
-  async run(listener: Deno.UnixListener): Promise<void> {
-    this.#accept(listener);
+  async run(listener: KeptListener): Promise<void> {
+    listener.serve((conn) => this.#serve(conn));
     const git = this.#watchGit();
     this.#boot().catch((error) => this.#fail(error));
     const end = await this.#end.promise;
@@ -103,10 +109,10 @@ export class Supervisor {
     this.#lifetime.end();
     this.#setState("stopping");
     // From here on a new command does not find a socket, and waits for the lock instead.
-    listener.close();
-    await Deno.remove(this.#runtime.socket).catch(() => {});
+    await listener.close();
     this.#log(`ending: ${JSON.stringify(end, (_, v) => v instanceof Error ? v.message : v)}`);
-    if (end.why === "unused" || end.why === "asked") await this.#stop();
+    const graceful = end.why === "failed" ? end.graceful : end.why !== "exited";
+    if (graceful) await this.#stop();
     await this.#vm?.kill();
     // It looks once more, now that the guest is gone.
     await git?.[Symbol.asyncDispose]();
@@ -118,6 +124,18 @@ export class Supervisor {
   stop(force = false): void {
     if (force) this.#forced.resolve();
     this.#end.resolve({ why: "asked" });
+  }
+
+  /** Someone removed the runtime directory. The mount points of the shares went with it. */
+  runtimeLost(): void {
+    const { dir } = this.#runtime;
+    const error = new VibeError(
+      "RUNTIME_LOST",
+      `The VM was stopped: its runtime directory "${dir}" was removed, and its shares with it`,
+      { hint: "Run `vibe` again to start it. VIBE_RUNTIME names another place for it." },
+    );
+    // What is removed because the VM ends by itself has a better reason than this.
+    setTimeout(() => this.#end.resolve({ why: "failed", error, graceful: true }), RUNTIME_LOST_MS);
   }
 
   /** The command that started us is attached by now, or it has died. */
@@ -165,14 +183,6 @@ export class Supervisor {
   #readyVm(): Vm {
     if (this.#vm && this.#state === "ready") return this.#vm;
     throw new VibeError("VM_NOT_READY", "The VM is starting or stopping: try again");
-  }
-
-  async #accept(listener: Deno.UnixListener): Promise<void> {
-    try {
-      for await (const conn of listener) this.#serve(conn);
-    } catch {
-      // The listener was closed.
-    }
   }
 
   async #serve(conn: Deno.Conn): Promise<void> {

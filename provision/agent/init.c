@@ -11,10 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -214,9 +217,27 @@ static void restore_modules(void)
 static _Noreturn void become_agent(void)
 {
 	char *arguments[] = { "vibe-agent", "--port", NULL };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* A name of its own in ps, and none of the memory of this stage. */
+	execv("/proc/self/exe", arguments);
+	report("cannot start the agent: %m");
+	_exit(1);
+}
+
+/*
+ * Starts the agent, and starts it anew if it is killed. When it ends by itself the machine goes
+ * down, or the host speaks another version.
+ */
+static _Noreturn void keep_agent(void)
+{
+	/* Long enough that an agent which cannot live does not take a CPU for itself. */
+	struct timespec pause = { .tv_nsec = 200000000 };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), status;
+	pid_t agent;
 
 	setsid();
+	prctl(PR_SET_NAME, "vibe-keeper");
+	write_file("/proc/self/oom_score_adj", O_WRONLY, "-1000");
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
 	/*
@@ -226,10 +247,15 @@ static _Noreturn void become_agent(void)
 	if (mkdir(SESSIONS, 0755) < 0 || !write_file(SESSIONS "/cgroup.procs", O_WRONLY, "0"))
 		report("cannot make the cgroup %s: %m", SESSIONS);
 	network_resolver(boot.network);
-	/* A name of its own in ps, and none of the memory of this stage. */
-	execv("/proc/self/exe", arguments);
-	report("cannot start the agent: %m");
-	_exit(1);
+	do {
+		agent = fork();
+		if (agent == 0)
+			become_agent();
+		if (agent < 0 || waitpid(agent, &status, 0) < 0)
+			_exit(1);
+		nanosleep(&pause, NULL);
+	} while (WIFSIGNALED(status));
+	_exit(0);
 }
 
 int init_main(char **argv)
@@ -257,7 +283,7 @@ int init_main(char **argv)
 	network_up(boot.network);
 	agent = fork();
 	if (agent == 0)
-		become_agent();
+		keep_agent();
 	if (agent < 0)
 		report("cannot start the agent: %m");
 	argv[0] = (char *)boot.init;

@@ -5,6 +5,7 @@ import { dirname } from "node:path";
 import type { Driver, Vm } from "../../lib/driver/driver.ts";
 import { prepareDisk } from "../../lib/instance/disk.ts";
 import { openProject } from "../../lib/instance/open.ts";
+import { KeptListener } from "../../lib/instance/kept_listener.ts";
 import { makeRuntime, removeRuntime, vmRuntime } from "../../lib/instance/runtime.ts";
 import { chooseDriver } from "../../lib/instance/supervise.ts";
 import { Supervisor } from "../../lib/instance/supervisor.ts";
@@ -113,7 +114,7 @@ Deno.test("the guest's clock is right at once when a driver resumes it", async (
   };
   const runtime = vmRuntime(plan.instance);
   await makeRuntime(runtime);
-  const listener = Deno.listen({ transport: "unix", path: runtime.socket });
+  const listener = new KeptListener(runtime, () => {});
   const disk = await prepareDisk(plan, driver.name, () => {});
   const ended = new Supervisor(plan, disk, runtime, observed, () => {}).run(listener);
   {

@@ -3,8 +3,13 @@
 import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { dirname } from "node:path";
 import { DISK, onlyOn } from "../support/driver.ts";
+import { projectInstance } from "../../lib/paths.ts";
+import { run } from "../../lib/process.ts";
 import { supervisorsOf } from "../support/processes.ts";
-import { Project } from "../support/vibe.ts";
+import { TestTerminal } from "../support/terminal.ts";
+import { Project, vibeCommand } from "../support/vibe.ts";
+
+const AT_PROMPT = /root@vibe:~\/project#\s*$/;
 
 /** Ends one process of a project's VM and waits until the VM is over. */
 async function killProcess(project: Project, pattern: RegExp): Promise<void> {
@@ -47,6 +52,105 @@ Deno.test("the supervisor killed with -9: nothing is left, files are intact, vib
   strictEqual(await project.read("precious"), "untouched\nguest\n");
   strictEqual((await project.sh("cat precious")).stdout, "untouched\nguest\n");
 });
+
+Deno.test("the supervisor killed under three terminals: each is told, and given back", async () => {
+  await using project = await Project.create();
+  const [program, ...args] = vibeCommand();
+  const script = 'stty -a >before$0; "$@"; echo status $?; stty -a >after$0; echo left-vibe';
+  const terminals = [1, 2, 3].map((n) =>
+    new TestTerminal(["sh", "-c", script, `${n}`, program, ...args], {
+      cwd: project.dir,
+      env: project.env,
+    })
+  );
+  for (const terminal of terminals) await terminal.waitFor(AT_PROMPT);
+  await killProcess(project, /__supervise/);
+  for (const [index, terminal] of terminals.entries()) {
+    await terminal.waitFor(
+      /vibe: The VM has ended: its supervisor is gone\n.*\nstatus 125\nleft-vibe/,
+    );
+    const n = index + 1;
+    strictEqual(await project.read(`after${n}`), await project.read(`before${n}`));
+    terminal[Symbol.dispose]();
+  }
+  await nothingLeft(project);
+  strictEqual((await project.sh("echo fine")).stdout, "fine\n");
+});
+
+Deno.test("faults that a running VM outlives, and one that it does not", async (t) => {
+  await using project = await Project.create();
+  const hold = await project.hold();
+  const runtime = `${project.env.VIBE_RUNTIME}/${(await projectInstance(project.dir)).id}`;
+  const boot = async () => (await project.sh("cat /proc/sys/kernel/random/boot_id")).stdout;
+  const first = await boot();
+
+  await t.step("the socket's file removed: it is put back", async () => {
+    await Deno.remove(`${runtime}/vibe.sock`);
+    while (!await exists(`${runtime}/vibe.sock`)) await new Promise((r) => setTimeout(r, 20));
+    strictEqual(await boot(), first);
+  });
+
+  await t.step("the registry damaged and lost: vibe ls still finds what runs", async () => {
+    const registry = `${project.env.VIBE_DATA}/registry`;
+    for await (const { name } of Deno.readDir(registry)) {
+      await Deno.writeTextFile(`${registry}/${name}`, '{"kind":');
+    }
+    const found = async () => JSON.parse((await project.vibe(["ls", "--json"])).stdout);
+    deepStrictEqual((await found()).map(({ state }: { state: string }) => state), ["running"]);
+    await Deno.remove(registry, { recursive: true });
+    strictEqual((await found())[0].title, project.dir);
+  });
+
+  await t.step(
+    "the agent killed: its sessions are told, the next one finds all in place",
+    async () => {
+      const session = project.vibe(["run", "--", "sleep", "1000"]);
+      await project.sh("until pgrep -xf 'sleep 1000'; do sleep 0.1; done");
+      await project.sh("pkill -KILL -x vibe-agent");
+      const { code, stderr } = await session;
+      strictEqual(code, 125);
+      match(stderr, /^vibe: Lost "sleep": the guest agent started anew\n/);
+      strictEqual((await hold.child.status).code, 125);
+      await using _hold = await project.hold();
+      strictEqual(await boot(), first);
+      strictEqual((await project.sh("grep -c ' /root/project ' /proc/mounts")).stdout, "1\n");
+    },
+  );
+
+  await t.step("the guest's kernel panics: said, with the end of its console", async () => {
+    await using panicked = await project.hold();
+    const session = project.vibe(["run", "--", "sleep", "1000"]);
+    await project.sh("until pgrep -xf 'sleep 1000'; do sleep 0.1; done");
+    await project.sh("sleep 0.1; echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger");
+    const { code, stderr } = await session;
+    strictEqual(code, 125);
+    match(stderr, /^vibe: The VM ended: its kernel panicked, .*\nLast lines of its console:\n/);
+    match(stderr, /Kernel panic - not syncing/);
+    await panicked.child.status;
+    await nothingLeft(project);
+  });
+
+  await t.step(
+    "the runtime directory removed: the VM is stopped in good order, and says why",
+    async () => {
+      await using lost = await project.hold();
+      strictEqual((await project.sh("echo kept > /root/kept")).code, 0);
+      const session = project.vibe(["run", "--", "sleep", "1000"]);
+      await project.sh("until pgrep -xf 'sleep 1000'; do sleep 0.1; done");
+      await run(["rm", "-rf", project.env.VIBE_RUNTIME]);
+      const { code, stderr } = await session;
+      strictEqual(code, 125);
+      match(stderr, /^vibe: The VM was stopped: its runtime directory "[^"]+" was removed/);
+      await lost.child.status;
+      await nothingLeft(project);
+      strictEqual((await project.sh("cat /root/kept")).stdout, "kept\n");
+    },
+  );
+});
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.lstat(path).then(() => true, () => false);
+}
 
 Deno.test("QEMU or virtiofsd killed with -9 ends every session with a reason", async (t) => {
   for (const victim of ["qemu-system", "virtiofsd"]) {

@@ -195,3 +195,46 @@ Deno.test("looking at VMs, changing one, removing it", async (t) => {
     await rejects(Deno.stat(project.path(".vibe")));
   });
 });
+
+Deno.test("a terminal leaves: by the keys for it, by a signal; Ctrl-Z stays in the guest", async (t) => {
+  await using project = await Project.create();
+  await using _ended = ended(project);
+  const shell = () => new TestTerminal(vibeCommand(), { cwd: project.dir, env: project.env });
+
+  await t.step("Ctrl-Z suspends the program in the guest, fg brings it back", async () => {
+    using terminal = shell();
+    await terminal.waitFor(AT_PROMPT);
+    terminal.type("sleep 1234\r");
+    await project.sh("until pgrep -xf 'sleep 1234'; do sleep 0.1; done");
+    terminal.type("\x1a");
+    await terminal.waitFor(/\[1\]\+ +Stopped +sleep 1234/);
+    terminal.type("fg\r");
+    await terminal.waitFor(/^fg\nsleep 1234$/m);
+    terminal.type("\x03");
+    await terminal.waitFor(AT_PROMPT);
+  });
+
+  await t.step("SIGTERM ends one session, and no other", async () => {
+    using stays = shell();
+    await stays.waitFor(AT_PROMPT);
+    using leaves = shell();
+    await leaves.waitFor(AT_PROMPT);
+    leaves.kill("SIGTERM");
+    strictEqual(await leaves.exited, 143);
+    stays.type("echo still''here\r");
+    await stays.waitFor(/^stillhere$/m);
+    stays.type("exit\r");
+    strictEqual(await stays.exited, 0);
+  });
+
+  await t.step("Ctrl-] three times leaves the VM running", async () => {
+    using terminal = shell();
+    await terminal.waitFor(AT_PROMPT);
+    const boot = await bootId(project);
+    terminal.type("\x1d\x1d\x1d");
+    await terminal.waitFor(/^vibe: the VM goes on running; `vibe stop` ends it\.$/m);
+    strictEqual(await terminal.exited, 0);
+    strictEqual(await bootId(project), boot);
+    strictEqual(await bootId(project), boot);
+  });
+});
