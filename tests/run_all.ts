@@ -43,6 +43,7 @@ const SUITES: Suite[] = [
       "image_test.ts": IMAGES,
       "image_build_test.ts": IMAGES,
       "image_guest_test.ts": IMAGES,
+      "images_test.ts": IMAGES,
       "config_test.ts": "where settings come from is known before a driver is",
       "disk_test.ts": "QEMU's firmware is what it tests",
       "library_test.ts": "it chooses its driver itself",

@@ -46,7 +46,10 @@ for (const { name, bytes } of BUILDS) {
       const identity = JSON.parse(await Deno.readTextFile(project.state("disk.raw.machine.json")));
       strictEqual(cpus, "2");
       strictEqual(mac, identity.mac);
-      match(words, /^console=hvc0 root=\/dev\/vda rw quiet panic=-1 cryptomgr\.notests$/);
+      match(
+        words,
+        /^console=hvc0 root=\/dev\/vda rw quiet panic=-1 cryptomgr\.notests vibe\.grow$/,
+      );
       strictEqual(port, "vibe.agent");
     });
 
