@@ -79,3 +79,8 @@ export async function isExecutable(path: string): Promise<boolean> {
 export function dieWithParent(argv: string[]): string[] {
   return ["setpriv", "--pdeathsig", "KILL", "--", ...argv];
 }
+
+/** A word as a POSIX shell reads it. */
+export function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -4,6 +4,7 @@ import { printable, VibeError } from "../errors.ts";
 import { readTextIfPresent } from "../files.ts";
 import { type Instance, instancePaths } from "../paths.ts";
 import type { VmOptions } from "../plan/options.ts";
+import { shellWord } from "../process.ts";
 import type { VmPlan } from "../plan/plan.ts";
 import type { Progress } from "../progress.ts";
 import { type Attachment, attachOrStart, attachRunning, StoppingError } from "./attach.ts";
@@ -154,10 +155,5 @@ function restartCommand(options: VmOptions, { instance }: VmInfo): string {
   const words = valued.flatMap(([flag, value]) => value === undefined ? [] : [flag, `${value}`]);
   if (options.defaultMounts === false) words.push("--no-default-mounts");
   if (options.homeMounts) words.push("--home-mounts");
-  return ["vibe restart", ...words.map(quoted)].join(" ");
-}
-
-/** A word as a shell takes it back. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./~-]+$/.test(word) ? word : printable(`'${word.replaceAll("'", "'\\''")}'`);
+  return ["vibe restart", ...words.map((word) => printable(shellWord(word)))].join(" ");
 }

@@ -147,8 +147,3 @@ function explicitCommand(outline: VmOutline, invocation: Invocation): string[] {
   if (run) words.push("run", "--", ...run);
   return words;
 }
-
-/** A word as a POSIX shell reads it. */
-export function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
-}

@@ -2,8 +2,7 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { VARIABLES } from "../../lib/config/places.ts";
-import { shellWord } from "../../lib/plan/report.ts";
-import { run } from "../../lib/process.ts";
+import { run, shellWord } from "../../lib/process.ts";
 import { MAIN } from "../support/vibe.ts";
 import { plan, Scene } from "./plan_support.ts";
 
