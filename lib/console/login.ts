@@ -127,7 +127,7 @@ export class ConsoleShell {
   async mount(mounts: ConsoleMount[]): Promise<void> {
     if (mounts.length === 0) return;
     await this.#check(
-      `mkdir -p ${SHARED} && { mountpoint -q ${SHARED} || ` +
+      `(umask 077; mkdir -p ${SHARED}) && { mountpoint -q ${SHARED} || ` +
         `mount -t virtiofs ${SHARED_TAG} ${SHARED}; }`,
       () => "Cannot mount the shares in the guest: its kernel must know virtiofs",
     );
