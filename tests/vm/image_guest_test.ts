@@ -53,7 +53,8 @@ Deno.test("image: a VM boots, with its modules, though its kernel's package is g
   const base = await testImage();
   await using project = await Project.create();
   const removed = await project.sh(
-    "echo linux-base linux-base/removing-running-kernel boolean false | debconf-set-selections\n" +
+    // Debian's own package refuses to go while its kernel runs.
+    "rm /var/lib/dpkg/info/linux-image-*.prerm\n" +
       'apt-get purge -y "linux-image-$(uname -r)" >&2; ls /lib/modules /boot',
   );
   strictEqual(removed.stdout, "/boot:\n\n/lib/modules:\n", removed.stderr);
