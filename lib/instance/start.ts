@@ -11,6 +11,9 @@ import { type Attachment, attachOrStart, attachRunning, StoppingError } from "./
 import type { VmInfo } from "./control.ts";
 import { notNew } from "./remove.ts";
 
+/** How long a supervisor may take to answer. */
+const ANSWER_MS = 15_000;
+
 /** An attached VM that is ready, and what it was started with. */
 export interface ReadyVm extends Disposable {
   attachment: Attachment;
@@ -60,7 +63,7 @@ export async function startVm(
     const leave = () => attachment[Symbol.dispose]();
     signal?.addEventListener("abort", leave);
     try {
-      const info = await attachment.info;
+      const info = await answered(attachment, instance);
       if (running && options.rm) throw notNew(instance);
       requireSameOptions(options, info);
       if (options.reset && !isOurs(info)) throw runsAlready(info);
@@ -77,6 +80,24 @@ export async function startVm(
     } finally {
       signal?.removeEventListener("abort", leave);
     }
+  }
+}
+
+/** A supervisor answers at once, unless it is suspended or gone wrong. */
+async function answered({ info }: Attachment, { title }: Instance): Promise<VmInfo> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const message = `Cannot use the VM of "${title}": its supervisor does not answer`;
+    late.reject(
+      new VibeError("SUPERVISOR_SILENT", message, {
+        hint: "It may be suspended. `vibe stop --force` ends it, and the VM with it.",
+      }),
+    );
+  }, ANSWER_MS);
+  try {
+    return await Promise.race([info, late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -90,6 +90,18 @@ Deno.test("faults that a running VM outlives, and one that it does not", async (
     strictEqual(await boot(), first);
   });
 
+  await t.step("the supervisor suspended: said, not waited for; then all goes on", async () => {
+    const [{ pid }] = await supervisorsOf(project);
+    Deno.kill(pid, "SIGSTOP");
+    const { code, stderr } = await project.sh("true");
+    const [{ state }] = JSON.parse((await project.vibe(["ls", "--json"])).stdout);
+    Deno.kill(pid, "SIGCONT");
+    strictEqual(code, 125);
+    match(stderr, /its supervisor does not answer\n.*vibe stop --force/);
+    strictEqual(state, "silent");
+    strictEqual(await boot(), first);
+  });
+
   await t.step("the registry damaged and lost: vibe ls still finds what runs", async () => {
     const registry = `${project.env.VIBE_DATA}/registry`;
     for await (const { name } of Deno.readDir(registry)) {
@@ -106,7 +118,7 @@ Deno.test("faults that a running VM outlives, and one that it does not", async (
     async () => {
       const session = project.vibe(["run", "--", "sleep", "1000"]);
       await project.sh("until pgrep -xf 'sleep 1000'; do sleep 0.1; done");
-      await project.sh("pkill -KILL -x vibe-agent");
+      await project.sh("pkill -KILL -f '^vibe-agent --port'");
       const { code, stderr } = await session;
       strictEqual(code, 125);
       match(stderr, /^vibe: Lost "sleep": the guest agent started anew\n/);
