@@ -9,7 +9,7 @@ import type { CliOptions } from "./options.ts";
 import { printError } from "./output.ts";
 import { terminalProgress } from "./progress.ts";
 import { progressFor, startHere } from "./session_commands.ts";
-import { findTarget, type Target } from "./target.ts";
+import { findTarget, namedTarget, type Target } from "./target.ts";
 
 /** Starts the VM of this directory, or lets the one that runs stay. */
 export async function start(options: CliOptions): Promise<number> {
@@ -25,14 +25,18 @@ export interface StopOptions extends Target {
   all?: boolean;
 }
 
-/** Stops the VM of this directory, or every VM. It is no error if there is none to stop. */
-export async function stop(options: StopOptions): Promise<number> {
+/** Stops the VMs that the words mean, this directory's, or every VM. It is no error if there is none to stop. */
+export async function stop(words: string[], options: StopOptions): Promise<number> {
   const how = { force: options.force ?? false };
   if (options.all) return await stopAll(how);
   using progress = terminalProgress(false);
-  const instance = await findTarget(options);
-  const ran = await stopVm(instance, { ...how, progress });
-  if (!ran) say(`the VM of "${instance.title}" does not run.`);
+  const instances = words.length > 0
+    ? await Promise.all(words.map(namedTarget))
+    : [await findTarget(options)];
+  for (const instance of instances) {
+    const ran = await stopVm(instance, { ...how, progress });
+    if (!ran) say(`the VM of "${instance.title}" does not run.`);
+  }
   return 0;
 }
 

@@ -18,13 +18,14 @@ export function addLifeCommands(program: Command, exit: (code: number) => void):
       exit(await start(mergedOptions(command)));
     });
   program.command("stop")
-    .description("Stop this directory's VM: in good order, by force after 30 seconds.")
+    .description("Stop VMs: in good order, by force after 30 seconds.")
+    .argument("[vm...]", "directory, name or id (default: this directory's)")
     .option("--force", "pull the plug at once")
     .option("--all", "every VM that runs")
     .option(...NAME_OPTION)
-    .action(async (_options, command: Command) => {
+    .action(async (words: string[], _options, command: Command) => {
       const { stop } = await import("./life_commands.ts");
-      exit(await stop({ ...mergedOptions(command), ...command.opts() }));
+      exit(await stop(words, { ...mergedOptions(command), ...command.opts() }));
     });
   addVmOptions(program.command("restart"))
     .description("Stop this directory's VM, then start it with the options given now.")

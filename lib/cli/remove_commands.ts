@@ -4,10 +4,10 @@ import { ExitCode, printable, reason, VibeError } from "../errors.ts";
 import { terminalConfirm } from "../host/ask.ts";
 import { knownInstances } from "../instance/registry.ts";
 import { removeVm } from "../instance/remove.ts";
-import { type Instance, projectInstance } from "../paths.ts";
+import type { Instance } from "../paths.ts";
 import { printError, printOut } from "./output.ts";
 import { terminalProgress } from "./progress.ts";
-import { findTarget, type Target } from "./target.ts";
+import { findTarget, namedTarget, type Target } from "./target.ts";
 
 /** What `vibe rm` takes. */
 export interface RemoveOptions extends Target {
@@ -44,24 +44,11 @@ export async function rm(words: string[], options: RemoveOptions): Promise<numbe
 async function chosen(words: string[], options: RemoveOptions): Promise<Instance[]> {
   if (options.all) return await knownInstances();
   if (words.length > 0) {
-    const found = await Promise.all(words.map(named));
+    const found = await Promise.all(words.map(namedTarget));
     return [...new Map(found.map((instance) => [instance.id, instance])).values()];
   }
   const here = await findTarget(options);
   return await Deno.lstat(here.dir).then(() => [here], () => []);
-}
-
-/** A name or id that `vibe ls` shows, or a directory. @throws {VibeError} `VM_NONE`. */
-async function named(word: string): Promise<Instance> {
-  const known = await knownInstances();
-  const path = await Deno.realPath(word).catch(() => null);
-  const match = known.find(({ title, id }) => title === word || title === path || id === word);
-  if (match) return match;
-  const here = path === null ? null : await projectInstance(path);
-  if (here && await Deno.lstat(here.dir).then(() => true, () => false)) return here;
-  throw new VibeError("VM_NONE", `There is no VM of "${printable(word)}"`, {
-    hint: "`vibe ls` lists those there are.",
-  });
 }
 
 /** What was installed in them is gone for good, so nobody answers for an absent user. */

@@ -1,7 +1,8 @@
 /** Which VM a command is about: the one of the current directory, or the one it names. */
 
-import { ExitCode, VibeError } from "../errors.ts";
+import { ExitCode, printable, VibeError } from "../errors.ts";
 import { checkVmName, findDisk, openDisk, openNamed, openProject } from "../instance/open.ts";
+import { knownInstances } from "../instance/registry.ts";
 import { type Instance, namedInstance, projectInstance } from "../paths.ts";
 
 /** What says which VM is meant. */
@@ -40,4 +41,17 @@ export async function findTarget({ name }: Target): Promise<Instance> {
   if (name === undefined) return await projectInstance(await Deno.realPath("."));
   checkVmName(name);
   return await namedInstance(name);
+}
+
+/** A name or id that `vibe ls` shows, or a directory. @throws {VibeError} `VM_NONE`. */
+export async function namedTarget(word: string): Promise<Instance> {
+  const known = await knownInstances();
+  const path = await Deno.realPath(word).catch(() => null);
+  const match = known.find(({ title, id }) => title === word || title === path || id === word);
+  if (match) return match;
+  const here = path === null ? null : await projectInstance(path);
+  if (here && await Deno.lstat(here.dir).then(() => true, () => false)) return here;
+  throw new VibeError("VM_NONE", `There is no VM of "${printable(word)}"`, {
+    hint: "`vibe ls` lists those there are.",
+  });
 }
