@@ -87,7 +87,11 @@ Description=Write the name servers from DHCP to /etc/resolv.conf
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'sed -n "s/^DNS=//p" /run/systemd/netif/state | tr " " "\n" | sed "s/^/nameserver /" >/etc/resolv.conf'
+# A change that comes while this runs does not start it again, so it waits for what it is there for.
+ExecStart=/bin/sh -c 'state=/run/systemd/netif/state; i=0; \
+  until grep -q "^DNS=." $state || [ $((i += 1)) -gt 300 ]; do sleep 0.2; done; \
+  servers=$(sed -n "s/^DNS=//p" $state); [ "$servers" ] || exit 0; \
+  printf "nameserver %%s\n" $servers >/etc/resolv.conf'
 END
 for unit in systemd-networkd.service systemd-networkd.socket vibe-resolv.path; do
   mkdir -p "$etc/system/$unit.d"
