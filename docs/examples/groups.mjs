@@ -82,6 +82,8 @@ export function runJob(group, script) {
  */
 export async function resetGroup(group) {
   await queues.get(group.name);
+  // The VM of the last job may still be on its way down.
+  await vibe(["stop", "--name", group.name], "", START_MS);
   const args = [...vmOptions(group), "--reset", "--quiet", "run", "--json", "--", "true"];
   /** @type {Report} */
   const { error } = JSON.parse(await vibe(args, "", START_MS));
@@ -167,13 +169,22 @@ function vmOptions({ name, image, cpus = 1, ram = 1024 }) {
 function vibe(args, input, timeout) {
   return new Promise((done, fail) => {
     const [program, ...first] = VIBE;
-    const child = spawn(program, [...first, ...args], { stdio: "pipe", timeout });
+    const child = spawn(program, [...first, ...args], { stdio: "pipe" });
+    // Not the option of that name: its timer goes on where the program could not be started.
+    const timer = setTimeout(() => child.kill(), timeout);
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
     child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
-    child.on("error", fail);
-    child.on("close", () => stdout ? done(stdout) : fail(new Error(stderr || "vibe was killed")));
+    child.on("error", (error) => {
+      clearTimeout(timer);
+      fail(error);
+    });
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      if (stdout || code === 0) done(stdout);
+      else fail(new Error(stderr || "vibe was killed"));
+    });
     // A job that ends without reading all of its input is none of our concern.
     child.stdin.on("error", () => {});
     child.stdin.end(input);
