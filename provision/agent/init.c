@@ -209,6 +209,8 @@ static void restore_modules(void)
 	snprintf(dependencies, sizeof dependencies, "/lib/modules/%s/modules.dep", machine.release);
 	if (access(dependencies, F_OK) == 0 || access(kept, F_OK) < 0)
 		return;
+	/* With its last kernel, a machine loses the directory, too. */
+	mkdir("/lib/modules", 0755);
 	if ((mkdir(own, 0755) < 0 && errno != EEXIST) ||
 	    mount(kept, own, NULL, MS_BIND, NULL) < 0)
 		report("cannot restore %s: %m", own);
