@@ -104,7 +104,9 @@ export async function joinSession(vm: Attachment, options: SessionOptions): Prom
   const end = await Promise.race([ended, left.promise]) ?? await detach(vm);
   // The guest ended it because someone stopped the VM.
   const finished = end.status?.kind === "exited" && end.status.code === 0;
-  if (vm.stopping && !finished && end.endedBy !== "timeout") throw new StoppingError();
+  if (vm.stopping && !finished && end.endedBy !== "timeout") {
+    throw vm.link.end ?? new StoppingError();
+  }
   return { ...end, durationMs: Math.round(performance.now() - started), bytes };
 }
 

@@ -302,7 +302,6 @@ class QemuVm implements Vm {
     await this.#shares?.[Symbol.asyncDispose]();
     clearTimeout(this.#retry ?? undefined);
     this.#qmp?.[Symbol.dispose]();
-    if (sharesFailure) return { reason: "failed", detail: sharesFailure };
     switch (this.#shutdownReason) {
       case "guest-shutdown":
         return { reason: "poweroff", detail: "" };
@@ -310,6 +309,8 @@ class QemuVm implements Vm {
       case "guest-panic":
         return { reason: "panic", detail: "" };
     }
+    // virtiofsd ends with QEMU, too: it is the reason only if the guest has given none.
+    if (sharesFailure) return { reason: "failed", detail: sharesFailure };
     if (end.signal) return { reason: "killed", detail: "" };
     return { reason: end.code === 0 ? "killed" : "failed", detail: end.text };
   }

@@ -49,6 +49,11 @@ export class SupervisorLink implements Disposable {
     this.ended = this.#receive();
   }
 
+  /** Why the connection will end, if that was said already. */
+  get end(): VibeError | null {
+    return this.#end;
+  }
+
   /** Sends a request that has no answer of its own. */
   tell(request: ControlRequest & { request: "attach" }): void {
     this.connection.send(0, FrameType.control, encodeControl(request));

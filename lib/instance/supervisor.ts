@@ -112,6 +112,7 @@ export class Supervisor {
     await listener.close();
     this.#log(`ending: ${JSON.stringify(end, (_, v) => v instanceof Error ? v.message : v)}`);
     const graceful = end.why === "failed" ? end.graceful : end.why !== "exited";
+    if (end.why === "failed") this.#tellFailure(end.error);
     if (graceful) await this.#stop();
     await this.#vm?.kill();
     // It looks once more, now that the guest is gone.
@@ -323,11 +324,12 @@ export class Supervisor {
     client.send(0, FrameType.control, encodeControl(event));
   }
 
+  #tellFailure({ code, message, hint }: VibeError): void {
+    this.#broadcast({ event: "failed", failure: { code, message, hint } });
+  }
+
   async #tellEnd(end: End): Promise<void> {
-    if (end.why === "failed") {
-      const { code, message, hint } = end.error;
-      this.#broadcast({ event: "failed", failure: { code, message, hint } });
-    } else if (end.why === "exited") {
+    if (end.why === "exited") {
       const console = end.exit.reason === "panic" ? this.#console.tail() : undefined;
       this.#broadcast({ event: "ended", exit: end.exit, console });
     }

@@ -209,7 +209,7 @@ Deno.test("a terminal leaves: by the keys for it, by a signal; Ctrl-Z stays in t
     terminal.type("\x1a");
     await terminal.waitFor(/\[1\]\+ +Stopped +sleep 1234/);
     terminal.type("fg\r");
-    await terminal.waitFor(/^fg\nsleep 1234$/m);
+    await terminal.waitFor(/ fg\nsleep 1234$/m);
     terminal.type("\x03");
     await terminal.waitFor(AT_PROMPT);
   });
