@@ -66,7 +66,7 @@ export async function startVm(
       const info = await answered(attachment, instance);
       if (running && options.rm) throw notNew(instance);
       requireSameOptions(options, info);
-      if (options.reset && !isOurs(info)) throw runsAlready(info);
+      if (options.reset && !isOurs(info)) await stopUnused(attachment, info);
       if (options.keep) await attachment.link.request("keep", { on: true });
       progress.step("Booting");
       await attachment.ready;
@@ -151,6 +151,19 @@ function requireSameOptions(options: VmOptions, info: VmInfo): void {
     `The VM of "${info.instance.title}" already runs, with ${differs.join(", ")}`,
     { hint: `Leave these options out, or restart it with them: ${restartCommand(options, info)}` },
   );
+}
+
+/**
+ * Makes way for a fresh disk, if nobody uses the VM: its last session may just have left.
+ *
+ * @throws {VibeError} `VM_RUNNING`; {@link StoppingError} when it has made way.
+ */
+async function stopUnused({ link }: Attachment, info: VmInfo): Promise<never> {
+  const { sessions, keep, heldBy } = await link.request("status", {});
+  if (sessions.length > 0 || keep || heldBy) throw runsAlready(info);
+  await link.request("stop", { force: false });
+  await link.ended;
+  throw new StoppingError();
 }
 
 /** A disk that is in use cannot be thrown away. */

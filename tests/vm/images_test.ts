@@ -119,7 +119,7 @@ Deno.test("an image that is rebuilt, and the VM that was made from the old one",
     const kept = await project.sh("ls /root/mark");
     deepStrictEqual([kept.code, kept.stdout], [0, "/root/mark\n"], kept.stderr);
     ok(!kept.stderr.includes("built anew"), kept.stderr);
-    await project.stopped();
+    // Its last session has only just left.
     const fresh = await project.sh("ls /root/mark", ["--reset"]);
     deepStrictEqual([fresh.code, fresh.stdout], [2, ""]);
     const [image] = JSON.parse((await project.vibe(["image", "ls", "--json"])).stdout);
