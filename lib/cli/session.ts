@@ -7,6 +7,7 @@ import { DetachKeys } from "../console/detach.ts";
 import { rawMode, watchWindowSize, windowSize } from "../console/terminal.ts";
 import { ExitCode, printable, VibeError } from "../errors.ts";
 import { type Attachment, StoppingError } from "../instance/attach.ts";
+import { printError } from "./output.ts";
 
 const SIGINT = 2;
 const SIGPIPE = 13;
@@ -118,6 +119,8 @@ function detachKeys(tty: boolean): DetachKeys | null {
 /** Leaves the VM running. The program is hung up with its terminal; tmux is what keeps one. */
 async function detach(vm: Attachment): Promise<LimitedExit> {
   await vm.link.request("keep", { on: true });
+  // Whatever comes next begins a line; the terminal is still raw.
+  printError("\r\n");
   return { status: { kind: "exited", code: 0 }, endedBy: null };
 }
 

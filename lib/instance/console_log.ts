@@ -6,7 +6,7 @@ import { printableLines } from "../errors.ts";
 /** Most bytes kept on disk; a boot writes some 20 KiB. */
 const MAX_LOG = 1 << 20;
 /** Bytes kept in memory for error messages. */
-const TAIL = 4096;
+const TAIL = 16 << 10;
 
 /** Copies the console to a file, and remembers its end. */
 export class ConsoleLog {
@@ -17,11 +17,11 @@ export class ConsoleLog {
     return this.#tail.byteLength === 0;
   }
 
-  /** The last lines, safe to print. */
+  /** The last lines, safe to print; of a kernel's panic the first ones, which say why. */
   tail(lines = 12): string {
-    return printableLines(new TextDecoder().decode(this.#tail)).split("\n").slice(-lines).join(
-      "\n",
-    );
+    const all = printableLines(new TextDecoder().decode(this.#tail)).split("\n");
+    const panic = all.findLastIndex((line) => line.includes("Kernel panic - not syncing"));
+    return (panic < 0 ? all.slice(-lines) : all.slice(panic, panic + lines)).join("\n");
   }
 
   /**

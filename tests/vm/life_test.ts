@@ -210,6 +210,10 @@ Deno.test("a terminal leaves: by the keys for it, by a signal; Ctrl-Z stays in t
     await terminal.waitFor(/\[1\]\+ +Stopped +sleep 1234/);
     terminal.type("fg\r");
     await terminal.waitFor(/ fg\nsleep 1234$/m);
+    // Before it is in the foreground, the key would be the shell's.
+    await project.sh(
+      "until ps -o stat= -p $(pgrep -xf 'sleep 1234') | grep -q S+; do sleep 0.1; done",
+    );
     terminal.type("\x03");
     await terminal.waitFor(AT_PROMPT);
   });
