@@ -53,6 +53,10 @@ export function addVmOptions<T extends Command>(command: T): T {
     .option("--image <image>", "image to make a new VM from (default: default)")
     .option("--keep", "let the VM run when nobody uses it any more")
     .addOption(
+      new Option("--idle <minutes>", "stop a VM that is kept when nobody has used it for so long")
+        .argParser(number("idle")),
+    )
+    .addOption(
       new Option("--disk <gib>", "let the VM's disk grow to this size; it never shrinks")
         .argParser(number("disk")),
     )

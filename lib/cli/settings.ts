@@ -11,9 +11,9 @@ import type { CliOptions } from "./options.ts";
 
 /** The part of what was typed that files and the environment can give as well. */
 export function flagsOf(options: CliOptions): Settings {
-  const { image, cpus, ram, git, network, mount, timeout } = options;
+  const { image, cpus, ram, git, network, mount, timeout, idle } = options;
   const defaultMounts = options.defaultMounts === false ? false : undefined;
-  return { image, cpus, ram, git, network, mount, timeout, defaultMounts };
+  return { image, cpus, ram, git, network, mount, timeout, idle, defaultMounts };
 }
 
 /** The settings that hold for an instance; null if only the command line says anything. */

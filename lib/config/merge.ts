@@ -149,7 +149,7 @@ function tightened(
       what: `${KEYS[name]} = ${printable(JSON.stringify(value), 100)}`,
       why,
     });
-  const { image, cpus, ram, timeout, mount, defaultMounts, git, network } = file.values;
+  const { image, cpus, ram, mount, defaultMounts, git, network } = file.values;
 
   if (image !== undefined) {
     if (image === DEFAULT_IMAGE || image === own.image) values.image = image;
@@ -164,10 +164,12 @@ function tightened(
     const why = own[name] === undefined ? "more than half of this host" : "more than you give";
     ignore(name, value, `that is ${why}; it is ${most}`);
   }
-  if (timeout !== undefined) {
-    // No seconds are no limit.
-    if ((timeout || Infinity) <= (own.timeout || Infinity)) values.timeout = timeout;
-    else ignore("timeout", timeout, `that is longer than yours, ${own.timeout}`);
+  for (const name of ["timeout", "idle"] as const) {
+    const value = file.values[name];
+    if (value === undefined) continue;
+    // Zero is no limit.
+    if ((value || Infinity) <= (own[name] || Infinity)) values[name] = value;
+    else ignore(name, value, `that is longer than yours, ${own[name]}`);
   }
   if (git !== undefined) {
     const holds = own.git ?? DEFAULTS.git;

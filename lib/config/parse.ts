@@ -23,7 +23,7 @@ export interface FileContext {
 }
 
 const text = v.string("It must be a text in quotes.");
-const count = (name: "cpus" | "ram" | "timeout") =>
+const count = (name: "cpus" | "ram" | "timeout" | "idle") =>
   v.pipe(
     v.number("It must be a number, without quotes."),
     v.rawCheck(({ dataset, addIssue }) => {
@@ -37,6 +37,7 @@ const SCHEMA = v.strictObject({
   cpus: v.optional(count("cpus")),
   ram: v.optional(count("ram")),
   timeout: v.optional(count("timeout")),
+  idle: v.optional(count("idle")),
   mount: v.optional(v.array(text, 'It must be a list, such as ["~/data:data:read-only"].')),
   "default-mounts": v.optional(v.boolean("It must be true or false.")),
   git: v.optional(v.picklist(GIT_MODES, `It must be one of ${GIT_MODES.join(", ")}.`)),

@@ -11,6 +11,8 @@ export interface Settings {
   ram?: number;
   /** Seconds that `vibe run` gives its command. */
   timeout?: number;
+  /** Minutes that a VM which is kept runs without anyone in it. */
+  idle?: number;
   /** `--mount` values; host paths are absolute. */
   mount?: string[];
   /** False: the project directory is not shared. */
@@ -29,6 +31,7 @@ export const KEYS: Record<SettingName, string> = {
   cpus: "cpus",
   ram: "ram",
   timeout: "timeout",
+  idle: "idle",
   mount: "mount",
   defaultMounts: "default-mounts",
   git: "git",

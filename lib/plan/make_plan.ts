@@ -84,7 +84,7 @@ export async function outlinePlan(
     memoryMiB: options.ram ?? DEFAULTS.ram,
     network,
     keep: options.keep ?? false,
-    idleMinutes: options.idle ?? null,
+    idleMinutes: options.idle || null,
     ephemeral: options.rm ?? false,
   };
 }

@@ -15,7 +15,7 @@ export interface VmOptions {
   image?: string;
   /** The VM stays when nobody uses it. */
   keep?: boolean;
-  /** After how many minutes without anyone it stops all the same. */
+  /** After how many minutes without anyone it stops all the same; 0 is never. */
   idle?: number;
   /** Size of the VM's disk in GiB; it only ever grows. */
   disk?: number;

@@ -139,6 +139,7 @@ function explicitCommand(outline: VmOutline, invocation: Invocation): string[] {
   if (outline.homeMounts) words.push("--home-mounts");
   for (const spec of outline.explicit) words.push("--mount", spec);
   if (outline.keep) words.push("--keep");
+  words.push("--idle", `${outline.idleMinutes ?? 0}`);
   if (outline.ephemeral) words.push("--rm");
   words.push("--timeout", `${options.timeout ?? 0}`);
   if (options.name !== undefined) words.push("--name", options.name);
