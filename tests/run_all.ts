@@ -27,6 +27,7 @@ interface Suite {
 }
 
 const IMAGES = "no driver has a part in how images are made and kept";
+const ABOVE = "it is about what is above drivers, and uses of them what other files show";
 
 /**
  * `parity` is `vm` again over the Mac's driver. What it leaves out has nothing to do with drivers, or
@@ -44,6 +45,12 @@ const SUITES: Suite[] = [
       "image_build_test.ts": IMAGES,
       "image_guest_test.ts": IMAGES,
       "images_test.ts": IMAGES,
+      "actions_test.ts": ABOVE,
+      "copy_test.ts": ABOVE,
+      "groups_example_test.ts": ABOVE,
+      "hooks_test.ts": ABOVE,
+      "stress_test.ts": ABOVE,
+      "download_faults_test.ts": "it starts no VM",
       "config_test.ts": "where settings come from is known before a driver is",
       "disk_test.ts": "QEMU's firmware is what it tests",
       "library_test.ts": "it chooses its driver itself",
