@@ -116,6 +116,8 @@ Deno.test("faults that a running VM outlives, and one that it does not", async (
   await t.step(
     "the agent killed: its sessions are told, the next one finds all in place",
     async () => {
+      // All sessions end with the agent; that alone must not stop the VM.
+      strictEqual((await project.vibe(["start"])).code, 0);
       const session = project.vibe(["run", "--", "sleep", "1000"]);
       await project.sh("until pgrep -xf 'sleep 1000'; do sleep 0.1; done");
       await project.sh("pkill -KILL -f '^vibe-agent --port'");
