@@ -65,8 +65,10 @@ export async function startVm(
     try {
       const info = await answered(attachment, instance);
       if (running && options.rm) throw notNew(instance);
-      requireSameOptions(options, info);
-      if (options.reset && !isOurs(info)) await stopUnused(attachment, info);
+      const obstacle = options.reset && !isOurs(info)
+        ? runsAlready(info)
+        : otherOptions(options, info);
+      if (obstacle) await stopUnused(attachment, obstacle);
       if (options.keep) await attachment.link.request("keep", { on: true });
       progress.step("Booting");
       await attachment.ready;
@@ -129,7 +131,7 @@ async function startFresh(
 }
 
 /** What was asked for must hold, or the user would believe what is not so. */
-function requireSameOptions(options: VmOptions, info: VmInfo): void {
+function otherOptions(options: VmOptions, info: VmInfo): VibeError | null {
   const differs: string[] = [];
   const check = (flag: string, wanted: unknown, actual: unknown) => {
     if (wanted !== undefined && wanted !== actual) differs.push(`${flag} ${actual}`);
@@ -145,8 +147,8 @@ function requireSameOptions(options: VmOptions, info: VmInfo): void {
   }
   if (options.defaultMounts === false && info.defaultMounts) differs.push("the default mounts");
   if (options.homeMounts && !info.homeMounts) differs.push("no --home-mounts");
-  if (differs.length === 0) return;
-  throw new VibeError(
+  if (differs.length === 0) return null;
+  return new VibeError(
     "VM_DIFFERS",
     `The VM of "${info.instance.title}" already runs, with ${differs.join(", ")}`,
     { hint: `Leave these options out, or restart it with them: ${restartCommand(options, info)}` },
@@ -154,13 +156,13 @@ function requireSameOptions(options: VmOptions, info: VmInfo): void {
 }
 
 /**
- * Makes way for a fresh disk, if nobody uses the VM: its last session may just have left.
+ * Makes way for another VM, if nobody uses this one: its last session may just have left.
  *
- * @throws {VibeError} `VM_RUNNING`; {@link StoppingError} when it has made way.
+ * @throws {VibeError} `obstacle` if somebody does; {@link StoppingError} when it has made way.
  */
-async function stopUnused({ link }: Attachment, info: VmInfo): Promise<never> {
+async function stopUnused({ link }: Attachment, obstacle: VibeError): Promise<never> {
   const { sessions, keep, heldBy } = await link.request("status", {});
-  if (sessions.length > 0 || keep || heldBy) throw runsAlready(info);
+  if (sessions.length > 0 || keep || heldBy) throw obstacle;
   await link.request("stop", { force: false });
   await link.ended;
   throw new StoppingError();
