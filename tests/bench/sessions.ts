@@ -1,6 +1,7 @@
 /** Many terminals on one VM: how soon a second one is there, and how soon a key is echoed. */
 
 import { spawn } from "node-pty";
+import { projectInstance } from "../../lib/paths.ts";
 import { Project, vibeCommand } from "../support/vibe.ts";
 import type { Bench, Measure } from "./measures.ts";
 
@@ -145,9 +146,8 @@ export async function list(project: Project, bench: Bench): Promise<Measure> {
       const dir = `${bench.dir}/project-${i}`;
       await Deno.mkdir(`${dir}/.vibe`, { recursive: true });
       await Deno.copyFile(project.path(".vibe/instance.json"), `${dir}/.vibe/instance.json`);
-      const id = i.toString(16).padStart(12, "0");
-      const instance = { kind: "project", title: dir, id, dir: `${dir}/.vibe` };
-      const path = `${project.env.VIBE_DATA}/registry/${id}.json`;
+      const instance = await projectInstance(dir);
+      const path = `${project.env.VIBE_DATA}/registry/${instance.id}.json`;
       await Deno.writeTextFile(path, JSON.stringify(instance));
       return dir;
     }),
