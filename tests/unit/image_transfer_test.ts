@@ -213,7 +213,13 @@ async function killed(words: string[], milliseconds: number): Promise<void> {
     stdout: "null",
     stderr: "null",
   }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), milliseconds);
+  const timer = setTimeout(() => {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has just ended by itself.
+    }
+  }, milliseconds);
   await child.status;
   clearTimeout(timer);
 }
