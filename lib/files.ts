@@ -31,3 +31,13 @@ export async function readTextIfPresent(path: string): Promise<string | null> {
     throw error;
   }
 }
+
+/** Whether something has that name, if only a link that leads nowhere. */
+export function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

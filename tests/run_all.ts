@@ -58,7 +58,6 @@ const SUITES: Suite[] = [
       "disk_test.ts": "QEMU's firmware is what it tests",
       "library_test.ts": "it chooses its driver itself",
       "user_shares_test.ts": "logins are single files, which a Mac does not share",
-      "work_test.ts": "packages of Debian and npm are the guest's business, and take minutes",
     },
     env: { VIBE_TEST_DRIVER: "vz" },
   },

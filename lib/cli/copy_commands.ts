@@ -3,6 +3,7 @@
 import { basename, dirname, join, posix, resolve } from "node:path";
 import type { Exec } from "../agent/client.ts";
 import { ExitCode, printable, printableLines, reason, VibeError } from "../errors.ts";
+import { isThere } from "../files.ts";
 import { unpack } from "../host/unpack.ts";
 import type { Attachment } from "../instance/attach.ts";
 import type { Progress } from "../progress.ts";
@@ -156,7 +157,7 @@ async function receive(work: Work, path: string, target: string): Promise<void> 
     if (result instanceof Error) throw result;
     if (!sent) throw failed(path, "tar failed in the guest");
     const [left] = result.skipped;
-    if (!await isThere(join(dir, "content"))) {
+    if (!isThere(join(dir, "content"))) {
       throw failed(path, left ? "it is a device or a pipe" : "nothing came");
     }
     await Deno.rename(join(dir, "content"), place).catch((error) => {
@@ -232,8 +233,4 @@ function onInterrupt(): { signal: AbortSignal } & Disposable {
 
 function failed(path: string, why: string): VibeError {
   return new VibeError("COPY_FAILED", `Cannot copy "${printable(path)}": ${why}`);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await Deno.lstat(path).then(() => true, () => false);
 }

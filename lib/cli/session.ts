@@ -1,6 +1,7 @@
 /** One program in the guest, joined to this process's stdin, stdout and stderr. */
 
 import type { Exec, Sink, Sinks } from "../agent/client.ts";
+import { Errno } from "../agent/errno.ts";
 import { exitWithin, type LimitedExit } from "../agent/limit.ts";
 import type { ExecRequest } from "../agent/messages.ts";
 import { DetachKeys } from "../console/detach.ts";
@@ -12,10 +13,6 @@ import { printError } from "./output.ts";
 const SIGINT = 2;
 const SIGPIPE = 13;
 const SIGQUIT = 3;
-/** Linux errno values that a shell has exit codes for. */
-const ENOENT = 2;
-/** The supervisor ended the stream, and not the program itself. */
-const EIO = 5;
 
 /** Bytes read from stdin at once. */
 const INPUT_CHUNK = 64 << 10;
@@ -191,14 +188,14 @@ export function exitCodeOf(end: LimitedExit, { argv, timeout }: SessionOptions):
     case "signaled":
       return 128 + status.signal;
     case "failed":
-      if (status.errno === EIO) {
+      if (status.errno === Errno.EIO) {
         throw new VibeError("SESSION_LOST", `Lost "${what}": ${printable(status.message)}`);
       }
       throw new VibeError(
         "EXEC_FAILED",
         `Cannot run "${what}" in the guest: ${printable(status.message)}`,
         {
-          exitCode: status.errno === ENOENT ? ExitCode.notFound : ExitCode.notExecutable,
+          exitCode: status.errno === Errno.ENOENT ? ExitCode.notFound : ExitCode.notExecutable,
         },
       );
   }

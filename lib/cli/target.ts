@@ -1,6 +1,7 @@
 /** Which VM a command is about: the one of the current directory, or the one it names. */
 
 import { ExitCode, printable, VibeError } from "../errors.ts";
+import { isThere } from "../files.ts";
 import { checkVmName, findDisk, openDisk, openNamed, openProject } from "../instance/open.ts";
 import { knownInstances } from "../instance/registry.ts";
 import { type Instance, namedInstance, projectInstance } from "../paths.ts";
@@ -50,7 +51,7 @@ export async function namedTarget(word: string): Promise<Instance> {
   const match = known.find(({ title, id }) => title === word || title === path || id === word);
   if (match) return match;
   const here = path === null ? null : await projectInstance(path);
-  if (here && await Deno.lstat(here.dir).then(() => true, () => false)) return here;
+  if (here && isThere(here.dir)) return here;
   throw new VibeError("VM_NONE", `There is no VM of "${printable(word)}"`, {
     hint: "`vibe ls` lists those there are.",
   });

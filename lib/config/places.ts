@@ -1,6 +1,7 @@
 /** Where settings can be, and whether any are: all that a start without settings pays for. */
 
 import { join } from "node:path";
+import { isThere } from "../files.ts";
 import { configDir } from "../paths.ts";
 
 /** What settings are called in the environment. */
@@ -30,13 +31,4 @@ export function hasSettings(project: string | null): boolean {
 /** `VIBE_DEBUG`, which means the same as `--verbose`. */
 export function isDebugging(): boolean {
   return !["", "0", "false"].includes(Deno.env.get("VIBE_DEBUG") ?? "");
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -97,8 +97,8 @@ export function pemCertificates(text: string): string[] {
 async function findRegistry(
   env: Env,
 ): Promise<string | null> {
-  const own = env.get("NPM_CONFIG_REGISTRY") ?? env.get("npm_config_registry");
-  const text = own ?? await npmRegistry();
+  const own = env.get("npm_config_registry") || env.get("NPM_CONFIG_REGISTRY");
+  const text = own || await npmRegistry();
   const url = text ? URL.parse(text.trim()) : null;
   return url && /^https?:$/.test(url.protocol) ? url.href : null;
 }

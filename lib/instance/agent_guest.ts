@@ -2,6 +2,7 @@
 
 import type { AgentClient } from "../agent/client.ts";
 import { FrameConnection } from "../agent/connection.ts";
+import { Errno } from "../agent/errno.ts";
 import { FrameType, PROTOCOL_VERSION, ProtocolError } from "../agent/frame.ts";
 import {
   encodeHello,
@@ -23,8 +24,6 @@ import { waitForGuestWork } from "./guest_work.ts";
 import { checkHello, Hub } from "./hub.ts";
 
 /** Linux errno values. */
-const EBUSY = 16;
-const EINVAL = 22;
 
 /** See the head of this file. */
 export class AgentGuest implements Guest {
@@ -104,13 +103,13 @@ export class AgentGuest implements Guest {
     const status = await this.#hub.request(FrameType.umount, encodeUmount(guestPath, inUse));
     if (status.kind === "exited" && status.code === 0) return;
     const place = printable(guestPath);
-    if (status.kind === "failed" && status.errno === EBUSY) {
+    if (status.kind === "failed" && status.errno === Errno.EBUSY) {
       throw new VibeError("MOUNT_BUSY", `Cannot unmount "${place}" in the guest: it is in use`, {
         hint: "A program there has files open in it, or stands in it. --force takes it away.",
       });
     }
     // What the guest has unmounted by itself is no longer there to be unmounted.
-    if (status.kind === "failed" && status.errno === EINVAL) return;
+    if (status.kind === "failed" && status.errno === Errno.EINVAL) return;
     const message = `Cannot unmount "${place}" in the guest: ${why(status)}`;
     throw new VibeError("MOUNT_FAILED", message);
   }

@@ -7,7 +7,7 @@
  */
 
 import { join } from "node:path";
-import { readTextIfPresent, writeFileWhole } from "../files.ts";
+import { isThere, readTextIfPresent, writeFileWhole } from "../files.ts";
 import { FileLock } from "../lock.ts";
 import { basesDir, lockBases } from "../image/base.ts";
 import { cacheDir, type Instance, instancePaths } from "../paths.ts";
@@ -124,8 +124,9 @@ const lockLink = (base: string, id: string) => join(usersDir(base), `${id}.lock`
 export async function forgetGone(): Promise<void> {
   for (const base of await list(allUsersDir())) {
     using _lock = await lockBases();
-    const isThere = await Deno.lstat(join(basesDir(), base)).then(() => true, () => false);
-    const ids = isThere ? (await baseUsers(base)).stale : await notedUsers(base);
+    const ids = isThere(join(basesDir(), base))
+      ? (await baseUsers(base)).stale
+      : await notedUsers(base);
     for (const id of ids) await forgetUser(base, id);
     await Deno.remove(usersDir(base)).catch(() => {});
   }

@@ -8,6 +8,7 @@
  */
 
 import type { FrameConnection } from "../agent/connection.ts";
+import { Errno } from "../agent/errno.ts";
 import { type Frame, FrameType, ProtocolError } from "../agent/frame.ts";
 import {
   Channel,
@@ -31,9 +32,6 @@ import type { SessionInfo } from "./control.ts";
 import type { Guest, GuestClient } from "./guest.ts";
 
 /** Linux errno values. */
-const EAGAIN = 11;
-const ENOSYS = 38;
-const EIO = 5;
 
 /** What the keys of a terminal send for a signal; and for the end of input. */
 const SIGNAL_KEYS: Record<number, number> = { 2: 0x03, 3: 0x1c, 20: 0x1a };
@@ -174,9 +172,9 @@ export class ConsoleGuest implements Guest {
       return null;
     };
     const session = this.#session;
-    if (!session?.shell || !this.#accepting) return refuse(EAGAIN, "the VM is not ready");
+    if (!session?.shell || !this.#accepting) return refuse(Errno.EAGAIN, "the VM is not ready");
     const { argv, env, pty } = decodeExec(frame.payload);
-    if (argv.length > 0) return refuse(ENOSYS, "this guest has no agent, only a console");
+    if (argv.length > 0) return refuse(Errno.ENOSYS, "this guest has no agent, only a console");
     const { stdout } = execCredits(frame.payload);
     const stream = new ConsoleStream(connection, frame.stream, stdout, () => this.#wake());
     this.#streams.add(stream);
@@ -189,7 +187,7 @@ export class ConsoleGuest implements Guest {
     session.started = new Date().toISOString();
     const term = env?.find((pair) => TERMS.test(pair.replace(/^TERM=/, "")))?.slice(5);
     session.shell.start(size, term ?? "xterm-256color", this.#workdir).catch((error) => {
-      this.#endStreams(encodeFailure(EIO, reason(error)));
+      this.#endStreams(encodeFailure(Errno.EIO, reason(error)));
     });
     return stream;
   }
@@ -232,7 +230,7 @@ export class ConsoleGuest implements Guest {
       }
       case FrameType.hangup:
       case FrameType.terminate:
-        this.#leave(stream, encodeFailure(EIO, "hung up"));
+        this.#leave(stream, encodeFailure(Errno.EIO, "hung up"));
         break;
       default:
         throw new ProtocolError(`frame type ${frame.type} on an open stream`);

@@ -6,6 +6,7 @@
 
 import { AgentClient } from "../agent/client.ts";
 import type { FrameConnection } from "../agent/connection.ts";
+import { Errno } from "../agent/errno.ts";
 import { type Frame, FrameType, ProtocolError } from "../agent/frame.ts";
 import {
   Channel,
@@ -21,9 +22,6 @@ import {
 } from "../agent/messages.ts";
 import type { SessionInfo } from "./control.ts";
 
-/** Linux EIO and EAGAIN, for streams that the supervisor ends itself. */
-const EIO = 5;
-const EAGAIN = 11;
 /** What a program of the supervisor's own may say, in bytes. */
 const OWN_CREDIT = 4096;
 
@@ -70,7 +68,7 @@ export class Hub {
 
   /** Ends every stream: clients are told `why`. */
   detachAgent(why: string): void {
-    const payload = encodeFailure(EIO, why);
+    const payload = encodeFailure(Errno.EIO, why);
     for (const [id, stream] of this.#streams) {
       stream.deliver?.({ stream: id, type: FrameType.exit, payload });
     }
@@ -195,7 +193,7 @@ export class Hub {
     if (number <= client.lastStream) throw new ProtocolError(`EXEC reuses stream ${number}`);
     client.lastStream = number;
     if (!this.#agent || !(this.accepting || client.own)) {
-      const payload = encodeFailure(EAGAIN, "the VM is not ready");
+      const payload = encodeFailure(Errno.EAGAIN, "the VM is not ready");
       client.connection.send(number, FrameType.exit, payload);
       return;
     }

@@ -1,5 +1,6 @@
 /** The socket of a VM's supervisor, which stays reachable when something removes its file. */
 
+import { isThere } from "../files.ts";
 import { PathWatch } from "../share/watch.ts";
 import type { VmRuntime } from "./runtime.ts";
 
@@ -66,14 +67,5 @@ export class KeptListener {
     }
     this.#hadShares = shares;
     if (!isThere(this.#runtime.socket)) this.#listen();
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }

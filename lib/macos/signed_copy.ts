@@ -6,6 +6,7 @@
 
 import { dirname } from "node:path";
 import { printable, reason, VibeError } from "../errors.ts";
+import { isThere } from "../files.ts";
 import { cacheDir } from "../paths.ts";
 import { run, which } from "../process.ts";
 import { ENTITLEMENTS, entitlementsPlist } from "./entitlements.ts";
@@ -26,13 +27,9 @@ const SOURCE_FILE = "source";
 async function removeOrphans(dir: string): Promise<void> {
   for await (const entry of Deno.readDir(dir)) {
     const source = await Deno.readTextFile(`${dir}/${entry.name}/${SOURCE_FILE}`).catch(() => null);
-    if (source === null || await isThere(source)) continue;
+    if (source === null || isThere(source)) continue;
     await Deno.remove(`${dir}/${entry.name}`, { recursive: true }).catch(() => {});
   }
-}
-
-function isThere(path: string): Promise<boolean> {
-  return Deno.stat(path).then(() => true, () => false);
 }
 
 async function signWithCodesign(codesign: string, path: string): Promise<void> {
@@ -98,7 +95,7 @@ export async function signedCopy(options: SignedCopyOptions = {}): Promise<strin
   const home = `${dir}/${await digest(source)}`;
   const key = await digest([size, mtime?.getTime(), Deno.version.deno, ...ENTITLEMENTS].join());
   const path = `${home}/${IDENTIFIER}-${key}`;
-  if (await isThere(path)) return path;
+  if (isThere(path)) return path;
 
   await Deno.mkdir(home, { recursive: true, mode: 0o700 });
   await Deno.writeTextFile(`${home}/${SOURCE_FILE}`, source);

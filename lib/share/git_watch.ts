@@ -9,6 +9,7 @@
 
 import { basename, dirname, join } from "node:path";
 import { printable, reason, type VibeError } from "../errors.ts";
+import { isThere } from "../files.ts";
 import { run } from "../process.ts";
 import { entryKind } from "./entry.ts";
 import type { GitWatch } from "./git_guard.ts";
@@ -85,7 +86,7 @@ class Watcher {
 
   async look(): Promise<void> {
     for (const path of this.#watch.absent) {
-      if (exists(path)) await this.#expel(path);
+      if (isThere(path)) await this.#expel(path);
     }
     for (const path of this.#watch.settings) this.#compare(path, await readText(path));
     const waiting: string[] = [];
@@ -95,7 +96,7 @@ class Watcher {
         const git = places.at(-1)!;
         if (this.#watch.guarded.includes(git)) continue;
         // git does not follow a link on the way to a submodule.
-        const there = entryKind(workTree, link) === "directory" && exists(git);
+        const there = entryKind(workTree, link) === "directory" && isThere(git);
         if (there) await this.#disarm(git);
         waiting.push(...places);
       }
@@ -171,15 +172,6 @@ const RENAME = `cd -- "$1" && [ "$(pwd -P; printf .)" = "$1
 function placesOf(workTree: string, link: string): string[] {
   const names = [...link.split("/"), ".git"];
   return names.map((_, index) => join(workTree, ...names.slice(0, index + 1)));
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function readText(path: string): Promise<string | null> {

@@ -198,6 +198,18 @@ export class Project implements AsyncDisposable {
   }
 }
 
+/** Kills a `vibe` outright, and ends its pipes. */
+export async function killOutright(
+  child: Deno.ChildProcess,
+  stdout: ReadableStreamDefaultReader<Uint8Array>,
+): Promise<void> {
+  child.kill("SIGKILL");
+  await child.status;
+  await stdout.cancel();
+  await child.stderr.cancel();
+  await child.stdin.close().catch(() => {});
+}
+
 /** A VM that is kept running. */
 export interface Hold extends AsyncDisposable {
   child: Deno.ChildProcess;

@@ -7,7 +7,8 @@ import {
 } from "node:assert/strict";
 import { encodeFrame, FrameType } from "../../lib/agent/frame.ts";
 import { agentProgram, compile, exec, fields, Guest, hello, join } from "./agent_c/guest.ts";
-import { mutated, randomFrom, SANITIZED } from "./agent_c/mutate.ts";
+import { randomFrom } from "../support/random.ts";
+import { mutated, SANITIZED } from "./agent_c/mutate.ts";
 
 const linux = { ignore: Deno.build.os !== "linux" };
 

@@ -9,7 +9,8 @@ import {
   MAX_PAYLOAD,
 } from "../../lib/agent/frame.ts";
 import { compile, exec, fields, hello, join } from "./agent_c/guest.ts";
-import { mutated, randomFrom, SANITIZED } from "./agent_c/mutate.ts";
+import { randomFrom } from "../support/random.ts";
+import { mutated, SANITIZED } from "./agent_c/mutate.ts";
 
 /** What the host may send: type, fewest and most bytes of payload. */
 const LENGTHS: [number, number, number][] = [

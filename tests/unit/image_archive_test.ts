@@ -5,6 +5,7 @@ import { DiskUnpacker } from "../../lib/image/archive.ts";
 import { ByteSource } from "../../lib/image/byte_source.ts";
 import { SparseFile } from "../../lib/image/sparse_file.ts";
 import { readTarDisk } from "../../lib/image/tar.ts";
+import { randomFrom } from "../support/random.ts";
 import { failure, makeArchive, makeDisk, sh, sha512 } from "./image_sources_support.ts";
 
 async function withDir(test: (dir: string) => Promise<void>): Promise<void> {
@@ -199,9 +200,10 @@ Deno.test("damage is told of at the end", () =>
 
 Deno.test("any 512 bytes are a header or an error, never more", async () => {
   const tar = await sh("cd /; tar --create --sparse etc/hostname");
+  const random = randomFrom(2);
   for (let i = 0; i < 2000; i++) {
     const bytes = tar.slice(0, 2048);
-    for (let n = 0; n < 3; n++) bytes[Math.random() * 512 | 0] = Math.random() * 256;
+    for (let n = 0; n < 3; n++) bytes[random(512)] = random(256);
     const source = new ByteSource((async function* () {
       yield await Promise.resolve(bytes);
     })());
@@ -215,13 +217,14 @@ Deno.test("any 512 bytes are a header or an error, never more", async () => {
 Deno.test("a sparse file is the same as what was written to it", () =>
   withDir(async (dir) => {
     const expected = new Uint8Array(5_000_000);
+    const random = randomFrom(1);
     {
       using file = await SparseFile.create(`${dir}/sparse`);
       while (file.length < expected.length) {
-        const size = Math.min(Math.random() * 2_000_000 | 0, expected.length - file.length);
-        if (Math.random() < 0.5) file.skip(size);
+        const size = Math.min(random(2_000_000), expected.length - file.length);
+        if (random(2) === 0) file.skip(size);
         else {
-          expected.fill(1 + (Math.random() * 255 | 0), file.length, file.length + size);
+          expected.fill(1 + random(255), file.length, file.length + size);
           file.write(expected.slice(file.length, file.length + size));
         }
       }

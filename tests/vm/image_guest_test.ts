@@ -121,7 +121,8 @@ Deno.test("image: tools and agents, each told of by name", async (test) => {
     const built = await project.vibe([
       ...["image", "build", name, "--base", name, "--layers", "agents"],
       ...["--agents", "claude-code,codex,pi"],
-    ], { env: { NPM_CONFIG_REGISTRY: registry.url } });
+      // In capitals Deno would heed it, too.
+    ], { env: { npm_config_registry: registry.url } });
     strictEqual(built.code, 0, built.stderr);
     const [agents] = (await building.info()).layers;
     deepStrictEqual(agents.installed, { "claude-code": "2.3.4" });

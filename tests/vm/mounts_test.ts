@@ -4,6 +4,13 @@ import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { onlyOn } from "../support/driver.ts";
 import { Project } from "../support/vibe.ts";
 
+/** What is shared from outside of the project; the test's cache may add a share to each VM. */
+async function added(project: Project): Promise<{ guest: string }[]> {
+  const { stdout } = await project.vibe(["mount", "ls", "--json"]);
+  const own = ["/root/project", "/root/.cache/mise"];
+  return JSON.parse(stdout).filter(({ guest }: { guest: string }) => !own.includes(guest));
+}
+
 /** Nothing is said when it works. */
 const ok = { code: 0, stdout: "", stderr: "", bytes: new Uint8Array() };
 
@@ -31,8 +38,9 @@ Deno.test({
         );
         strictEqual(await Deno.readTextFile(`${outside}/new`), "hi\n");
         match((await project.vibe(["mount", "ls"])).stdout, / \/root\/data +read-write\n$/);
-        const [, added] = JSON.parse((await project.vibe(["mount", "ls", "--json"])).stdout);
-        deepStrictEqual(added, { host: outside, guest: "/root/data", readOnly: false });
+        deepStrictEqual(await added(project), [
+          { host: outside, guest: "/root/data", readOnly: false },
+        ]);
       });
 
       await t.step("read-only and other VMs' disks are the host's to enforce", async () => {
@@ -55,7 +63,7 @@ Deno.test({
         match((await add(`${outside}/none:x`)).stderr, /no such file/);
         match((await add(`${project.dir}/.vibe:x`)).stderr, /it is vibe's own/);
         match((await rm("nothing")).stderr, /Nothing is shared at "\/root\/nothing"/);
-        strictEqual(JSON.parse((await project.vibe(["mount", "ls", "--json"])).stdout).length, 3);
+        strictEqual((await added(project)).length, 2);
       });
 
       await t.step("one in use is not taken away, unless by force", async () => {
@@ -66,7 +74,10 @@ Deno.test({
         strictEqual((await project.sh("ls -A ~/data")).stdout, "");
         await project.sh("pkill -xf 'sleep 1000'");
         await stands;
-        strictEqual((await project.sh("ls /run/vibe/shared")).stdout, "added-2\nproject\n");
+        strictEqual(
+          (await project.sh("ls -d /run/vibe/shared/added-*")).stdout,
+          "/run/vibe/shared/added-2\n",
+        );
       });
 
       await t.step("the other one, unused, goes without; the place can be used again", async () => {

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import type { RunReport } from "../../lib/cli/run_report.ts";
-import { Project, type VibeOutput } from "../support/vibe.ts";
+import { killOutright, Project, type VibeOutput } from "../support/vibe.ts";
 
 Deno.test("vibe run for programs", async (t) => {
   await using project = await Project.create();
@@ -49,11 +49,7 @@ Deno.test("vibe run for programs", async (t) => {
     const child = project.spawn(["run", "--timeout", "500", "--", "sh", "-c", script]);
     const reader = child.stdout.getReader();
     await reader.read();
-    child.kill("SIGKILL");
-    await child.status;
-    await reader.cancel();
-    await child.stderr.cancel();
-    await child.stdin.close().catch(() => {});
+    await killOutright(child, reader);
     const wait = `for i in $(seq 100); do pgrep -f 'sleep 400[789]' || exit 0; sleep 0.1; done`;
     strictEqual((await project.sh(`${wait}; exit 1`)).code, 0);
   });

@@ -1,7 +1,7 @@
 /** `vibe run`: one running VM, many commands. */
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { Project } from "../support/vibe.ts";
+import { killOutright, Project } from "../support/vibe.ts";
 
 Deno.test("vibe run is transparent", async (t) => {
   await using project = await Project.create();
@@ -97,11 +97,7 @@ Deno.test("vibe run is transparent", async (t) => {
     const child = project.spawn(["run", "--", "sh", "-c", "echo ready; exec sleep 4322"]);
     const reader = child.stdout.getReader();
     await reader.read();
-    child.kill("SIGKILL");
-    await child.status;
-    await reader.cancel();
-    await child.stderr.cancel();
-    await child.stdin.close().catch(() => {});
+    await killOutright(child, reader);
     await goneInGuest(project, "sleep 4322");
   });
 

@@ -17,9 +17,14 @@ async function holdings(project: Project): Promise<{ descriptors: number; megaby
   };
 }
 
-/** The programs in the guest, by name and how many; kernel threads do not count. */
+/**
+ * The programs in the guest, by name and how many. Kernel threads do not count, nor udev's workers,
+ * which end when they have been idle for a while.
+ */
 async function guestPrograms(project: Project): Promise<string> {
-  const { stdout } = await project.sh("ps -eo ppid=,comm= | awk '$1 != 2 { print $2 }' | sort");
+  const { stdout } = await project.sh(
+    "ps -eo ppid=,comm= | awk '$1 != 2 && $2 != \"(udev-worker)\" { print $2 }' | sort",
+  );
   return stdout;
 }
 

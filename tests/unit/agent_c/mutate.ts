@@ -5,16 +5,6 @@ import { join } from "./guest.ts";
 /** Compiler flags under which a mistake of the agent ends it. */
 export const SANITIZED = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 
-/** Small and the same everywhere: mulberry32. */
-export function randomFrom(seed: number): (below: number) => number {
-  return (below) => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
 /** Some of the frames, in any order, with a few bytes changed, perhaps cut short. */
 export function mutated(frames: Uint8Array[], random: (below: number) => number): Uint8Array {
   const picked = Array.from({ length: 1 + random(8) }, () => frames[random(frames.length)]);
