@@ -1,6 +1,6 @@
 /** `vibe config show` and `vibe trust`. */
 
-import { loadSettings, projectBounds, readProjectFile } from "../config/load.ts";
+import { loadHere, projectBounds, readProjectFile } from "../config/load.ts";
 import { mergeSettings } from "../config/merge.ts";
 import { projectConfigPath } from "../config/places.ts";
 import { KEYS, type Origin, SETTING_NAMES, type Settings } from "../config/settings.ts";
@@ -18,7 +18,7 @@ export async function showConfig(
   options: CliOptions,
   { origin, json }: { origin?: boolean; json?: boolean },
 ): Promise<number> {
-  const merged = await loadSettings(await Deno.realPath(Deno.cwd()), flagsOf(options));
+  const merged = await loadHere(flagsOf(options));
   const defaults: Settings = { ...DEFAULTS, image: DEFAULT_IMAGE };
   const values: Settings = { ...defaults, ...merged.values };
   if (json) {

@@ -26,6 +26,11 @@ export async function loadSettings(project: string | null, flags: Settings): Pro
   return mergeSettings(sources, projectBounds(project));
 }
 
+/** The settings that hold in the current directory, with these flags. @throws as {@link loadSettings}. */
+export async function loadHere(flags: Settings): Promise<Merged> {
+  return await loadSettings(await Deno.realPath(Deno.cwd()), flags);
+}
+
 /** What a stranger's file in a project is held to. */
 export function projectBounds(project: string | null): Bounds {
   const isInProject = (path: string) => project !== null && isWithin(realPathOf(path), project);
@@ -35,8 +40,10 @@ export function projectBounds(project: string | null): Bounds {
 /** Settings from the environment. An empty variable is none. @throws {VibeError} `CONFIG_VARIABLE`. */
 export function readEnvironment(env: Pick<typeof Deno.env, "get">): Settings {
   const values: Settings = {};
-  const image = env.get(VARIABLES.image);
-  if (image) values.image = image;
+  for (const name of ["image", "nocloud"] as const) {
+    const text = env.get(VARIABLES[name]);
+    if (text) values[name] = text;
+  }
   for (const name of ["cpus", "ram", "timeout"] as const) {
     const text = env.get(VARIABLES[name]);
     if (!text) continue;

@@ -149,7 +149,7 @@ function tightened(
       what: `${KEYS[name]} = ${printable(JSON.stringify(value), 100)}`,
       why,
     });
-  const { image, cpus, ram, mount, defaultMounts, git, network } = file.values;
+  const { image, cpus, ram, mount, defaultMounts, git, network, nocloud } = file.values;
 
   if (image !== undefined) {
     if (image === DEFAULT_IMAGE || image === own.image) values.image = image;
@@ -180,6 +180,10 @@ function tightened(
     const holds = own.network ?? DEFAULTS.network;
     if (network === holds || networkReach(network) < networkReach(holds)) values.network = network;
     else ignore("network", network, `that opens more than "${holds}"`);
+  }
+  if (nocloud !== undefined) {
+    if (nocloud === own.nocloud) values.nocloud = nocloud;
+    else ignore("nocloud", nocloud, "other projects' VMs are made of the same images");
   }
   if (defaultMounts !== undefined) {
     if (!defaultMounts || own.defaultMounts !== false) values.defaultMounts = defaultMounts;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parse as parseToml, TomlError } from "smol-toml";
 import * as v from "valibot";
 import { ExitCode, printable, VibeError } from "../errors.ts";
+import { parseDiskUrl } from "../image/disk_url.ts";
 import { leastProblem } from "../plan/limits.ts";
 import { parseNetwork } from "../plan/network.ts";
 import { GIT_MODES } from "../share/git_mode.ts";
@@ -42,6 +43,7 @@ const SCHEMA = v.strictObject({
   "default-mounts": v.optional(v.boolean("It must be true or false.")),
   git: v.optional(v.picklist(GIT_MODES, `It must be one of ${GIT_MODES.join(", ")}.`)),
   network: v.optional(text),
+  nocloud: v.optional(text),
 });
 
 /**
@@ -65,7 +67,7 @@ export function parseConfig(source: string, context: FileContext): FileSettings 
   const { "default-mounts": defaultMounts, mount, ...plain } = result.output;
   const values: FileSettings["values"] = { ...plain };
   if (defaultMounts !== undefined) values.defaultMounts = defaultMounts;
-  const { network } = plain;
+  const { network, nocloud } = plain;
   const checked = <T>(key: string, work: () => T): T => {
     try {
       return work();
@@ -75,6 +77,7 @@ export function parseConfig(source: string, context: FileContext): FileSettings 
     }
   };
   if (network !== undefined) checked("network", () => parseNetwork(network));
+  if (nocloud !== undefined) checked("nocloud", () => parseDiskUrl(nocloud));
   if (mount) values.mount = checked("mount", () => mount.map((m) => absoluteMount(m, context)));
   const places = SETTING_NAMES.flatMap((name): [SettingName, number][] => {
     const line = lines.get(KEYS[name]);

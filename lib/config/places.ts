@@ -10,6 +10,7 @@ export const VARIABLES = {
   cpus: "VIBE_CPUS",
   ram: "VIBE_RAM",
   timeout: "VIBE_TIMEOUT",
+  nocloud: "VIBE_NOCLOUD",
 } as const;
 
 /** The user's own file. */

@@ -20,12 +20,14 @@ export interface Settings {
   git?: GitMode;
   /** See `parseNetwork`. */
   network?: string;
+  /** `URL#sha512=…` of the disk that `--base nocloud` means. */
+  nocloud?: string;
 }
 
 /** The name of a setting in the program. */
 export type SettingName = keyof Settings;
 
-/** Each setting's key in a file; the flag has the same name. */
+/** Each setting's key in a file; the flag, if there is one, has the same name. */
 export const KEYS: Record<SettingName, string> = {
   image: "image",
   cpus: "cpus",
@@ -36,6 +38,7 @@ export const KEYS: Record<SettingName, string> = {
   defaultMounts: "default-mounts",
   git: "git",
   network: "network",
+  nocloud: "nocloud",
 };
 
 /** All settings, in the order in which they are shown. */

@@ -1,11 +1,12 @@
 /** What images are made from: the value of `--base`, and the disk that it means. */
 
 import { basename, join, resolve } from "node:path";
-import { ExitCode, printable, VibeError } from "../errors.ts";
+import { printable } from "../errors.ts";
 import type { Progress } from "../progress.ts";
 import { digestOf } from "./digest.ts";
+import { invalidBase, isUrl, parseDiskUrl } from "./disk_url.ts";
 import type { Patience } from "./download.ts";
-import type { Digest, Wanted } from "./downloads.ts";
+import type { Wanted } from "./downloads.ts";
 import { interrupted } from "./interrupted.ts";
 import { NOCLOUD } from "./nocloud.ts";
 import { fileSystemError } from "./room.ts";
@@ -53,55 +54,36 @@ export interface SourceDisk {
   origin: string;
 }
 
-const HINT = "A base is debian, nocloud, a disk (./disk.raw, ./disk.qcow2, ./disk.tar.xz), " +
-  "or https://…#sha256=… (or #sha512=…).";
-
 /**
- * What a value of `--base` means. `VIBE_NOCLOUD=URL#sha512=…` lets `nocloud` mean a newer one.
+ * What a value of `--base` means.
  *
+ * @param pin where `nocloud` leads if not to vibe's own disk: the setting of that name.
  * @throws {VibeError} `BASE_INVALID` if it means nothing.
  */
 export async function parseBase(
   text: string,
-  env: { get(name: string): string | undefined } = Deno.env,
+  pin: () => Promise<string | undefined> = configuredPin,
 ): Promise<BaseSource> {
   if (text === "debian") return { kind: "debian" };
-  if (text === "nocloud") return nocloud(env.get("VIBE_NOCLOUD"));
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return downloadSource("url", parseUrl(text));
+  if (text === "nocloud") return nocloud(await pin());
+  if (isUrl(text)) return downloadSource("url", parseDiskUrl(text));
   return await fileSource(resolve(text));
+}
+
+/** The setting that holds in the current directory. */
+async function configuredPin(): Promise<string | undefined> {
+  // Loaded only now: few builds ask for it.
+  const { loadHere } = await import("../config/load.ts");
+  return (await loadHere({})).values.nocloud;
 }
 
 function nocloud(newer: string | undefined): DownloadSource {
   const pin = NOCLOUD[Deno.build.arch === "aarch64" ? "arm64" : "amd64"];
-  return downloadSource("nocloud", newer ? parseUrl(newer) : pin);
+  return downloadSource("nocloud", newer ? parseDiskUrl(newer) : pin);
 }
 
 function downloadSource(name: string, wanted: Wanted): DownloadSource {
   return { kind: "download", id: `${name}-${wanted.digest.hex.slice(0, 8)}`, ...wanted };
-}
-
-/** `https://host/path#sha512=…`. */
-function parseUrl(text: string): Wanted {
-  const url = URL.parse(text);
-  const shown = printable(text);
-  if (!url || !/^https?:$/.test(url.protocol)) {
-    throw invalid(`"${shown}" is no web address`);
-  }
-  const digest = parseDigest(url.hash);
-  if (!digest) {
-    throw invalid(
-      `"${shown}" does not say what its digest is`,
-      "Add it, as in #sha512=HEX or #sha256=HEX; whoever publishes the disk publishes it, too.",
-    );
-  }
-  url.hash = "";
-  return { url: url.href, bytes: null, digest };
-}
-
-function parseDigest(fragment: string): Digest | null {
-  const [, algorithm, hex] = fragment.match(/^#(sha256|sha512)=([0-9a-f]+)$/i) ?? [];
-  if (hex?.length !== (algorithm === "sha256" ? 64 : 128)) return null;
-  return { algorithm: algorithm as Digest["algorithm"], hex: hex.toLowerCase() };
 }
 
 async function fileSource(path: string): Promise<FileSource> {
@@ -109,20 +91,13 @@ async function fileSource(path: string): Promise<FileSource> {
   try {
     info = await Deno.stat(path);
   } catch {
-    throw invalid(`there is no file "${printable(path)}"`);
+    throw invalidBase(`there is no file "${printable(path)}"`);
   }
-  if (!info.isFile) throw invalid(`"${printable(path)}" is no regular file`);
+  if (!info.isFile) throw invalidBase(`"${printable(path)}" is no regular file`);
   const identity = JSON.stringify([path, info.dev, info.ino, info.size, info.mtime]);
   const digest = await digestOf([["file", new TextEncoder().encode(identity)]]);
   const name = basename(path).toLowerCase().replace(/\..*$/, "").replace(/[^a-z0-9]+/g, "-");
   return { kind: "file", id: `file-${name.slice(0, 30) || "disk"}-${digest.slice(0, 8)}`, path };
-}
-
-function invalid(why: string, hint = HINT): VibeError {
-  return new VibeError("BASE_INVALID", `Cannot use this as a base: ${why}`, {
-    hint,
-    exitCode: ExitCode.usage,
-  });
 }
 
 /**

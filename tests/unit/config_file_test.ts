@@ -1,11 +1,15 @@
 /** Reading settings: files, the environment, and which files are trusted. */
 
 import { deepStrictEqual, match, ok, rejects, strictEqual, throws } from "node:assert/strict";
-import { loadSettings, readEnvironment, readProjectFile } from "../../lib/config/load.ts";
+import { loadHere, loadSettings, readEnvironment, readProjectFile } from "../../lib/config/load.ts";
 import { keyLines, parseConfig } from "../../lib/config/parse.ts";
 import { hasSettings, VARIABLES } from "../../lib/config/places.ts";
 import { revoke, trust, trusted, trustedDigest } from "../../lib/config/trust.ts";
 import type { VibeError } from "../../lib/errors.ts";
+import { parseBase } from "../../lib/image/sources.ts";
+
+/** Where a newer nocloud disk is. */
+const PIN = `https://host.example/new.tar.xz#sha512=${"ab".repeat(64)}`;
 
 const CONTEXT = { path: "/p/vibe.toml", directory: "/p", home: "/home/me" };
 
@@ -50,6 +54,7 @@ mount = [
 "default-mounts" = false
 git = 'ro'
 network = "none"
+nocloud = "${PIN}"
 `;
   const { values, lines } = parseConfig(text, CONTEXT);
   deepStrictEqual(values, {
@@ -65,6 +70,7 @@ network = "none"
     defaultMounts: false,
     git: "ro",
     network: "none",
+    nocloud: PIN,
   });
   deepStrictEqual(lines, {
     image: 2,
@@ -75,6 +81,7 @@ network = "none"
     defaultMounts: 12,
     git: 13,
     network: 14,
+    nocloud: 15,
   });
   deepStrictEqual(parseConfig("", CONTEXT).values, {});
 });
@@ -97,6 +104,8 @@ Deno.test("what is wrong is told with file, line and key", () => {
     ["mount = [1]", /"mount": It must be a text in quotes\.$/],
     ['image = "a"\nmount = ["a:b", "c"]', /line 2: "mount": Cannot use --mount "c": /],
     ['network = "a b"', /line 1: "network": Cannot use the network "a b"\.$/],
+    ['nocloud = "https://host.example/x"', /"nocloud": .* does not say what its digest is\.$/],
+    ['nocloud = "./disk.raw"', /line 1: "nocloud": .* is no web address\.$/],
     ['default-mounts = "no"', /"default-mounts": It must be true or false\.$/],
     ['netwrok = "none"', /line 1: "netwrok": There is no such setting\.$/],
     ["yes = true", /There is no such setting/],
@@ -228,3 +237,37 @@ configTest("the user's file is held to this host, and may be a link", async ({ r
   deepStrictEqual(values, { cpus: 1, mount: [`${root}/home/d:/root/d:read-write`] });
   deepStrictEqual(origins.cpus, { from: "user", path, line: 1 });
 });
+
+configTest(
+  "the disk that nocloud means: environment, a trusted project, the user",
+  async (dirs) => {
+    const { p, root } = dirs;
+    const pin = (name: string) => PIN.replace("new", name);
+    const url = async () => {
+      const source = await parseBase("nocloud");
+      ok(source.kind === "download");
+      return source.url;
+    };
+    const before = Deno.cwd();
+    Deno.chdir(p);
+    try {
+      match(await url(), /\/debian-13-nocloud-/);
+      await Deno.writeTextFile(`${root}/config/vibe/config.toml`, `nocloud = "${pin("user")}"\n`);
+      strictEqual(await url(), "https://host.example/user.tar.xz");
+      await Deno.writeTextFile(`${p}/vibe.toml`, `nocloud = "${pin("project")}"\n`);
+      strictEqual(await url(), "https://host.example/user.tar.xz");
+      const { origins, ignored } = await loadHere({});
+      const path = `${root}/config/vibe/config.toml`;
+      deepStrictEqual(origins.nocloud, { from: "user", path, line: 1 });
+      deepStrictEqual(ignored.map(({ line }) => line), [1]);
+      await trust(`${p}/vibe.toml`, (await readProjectFile(p))!.digest);
+      strictEqual(await url(), "https://host.example/project.tar.xz");
+      Deno.env.set("VIBE_NOCLOUD", pin("environment"));
+      strictEqual(await url(), "https://host.example/environment.tar.xz");
+      const variable = { from: "environment", variable: "VIBE_NOCLOUD" };
+      deepStrictEqual((await loadHere({})).origins.nocloud, variable);
+    } finally {
+      Deno.chdir(before);
+    }
+  },
+);

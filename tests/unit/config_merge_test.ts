@@ -34,6 +34,7 @@ Deno.test("flag > environment > project > user > default, for every setting and 
     ["git", ["guard", "rw", "ro", "hide"], false],
     ["network", ["nat", "none", "br0", "br1"], false],
     ["defaultMounts", [true, false, true, false], false],
+    ["nocloud", ["u", "p", "e", "f"], true],
   ];
   const from = ["user", "project", "environment", "flag"];
   for (const [name, given, hasVariable] of values) {
@@ -111,6 +112,9 @@ const STRANGER: [own: Settings, asked: Settings, held: Settings, why: RegExp | n
   [{ network: "none" }, { network: "nat" }, { network: "none" }, /opens more than "none"/],
   [{ network: "br0" }, { network: "br1" }, { network: "br0" }, /opens more than "br0"/],
   [{ network: "br0" }, { network: "nat" }, { network: "nat" }, null],
+  [{}, { nocloud: "p" }, {}, /other projects/],
+  [{ nocloud: "u" }, { nocloud: "p" }, { nocloud: "u" }, /other projects/],
+  [{ nocloud: "u" }, { nocloud: "u" }, { nocloud: "u" }, null],
   [{}, { defaultMounts: false }, { defaultMounts: false }, null],
   [{ defaultMounts: false }, { defaultMounts: true }, { defaultMounts: false }, /do not share/],
   [{}, { mount: ["/p/a:/a:read-only"] }, { mount: ["/p/a:/a:read-only"] }, null],

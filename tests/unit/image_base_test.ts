@@ -15,7 +15,7 @@ import {
 } from "./image_sources_support.ts";
 
 const HEX = "ab".repeat(64);
-const NO_ENV = { get: () => undefined };
+const NO_PIN = () => Promise.resolve(undefined);
 
 /** The source of a file. */
 async function fileSource(path: string): Promise<DiskSource> {
@@ -27,7 +27,7 @@ async function fileSource(path: string): Promise<DiskSource> {
 Deno.test("names, addresses and files", async () => {
   strictEqual((await parseBase("debian")).kind, "debian");
   const pin = NOCLOUD[Deno.build.arch === "aarch64" ? "arm64" : "amd64"];
-  const nocloud = await parseBase("nocloud", NO_ENV);
+  const nocloud = await parseBase("nocloud", NO_PIN);
   ok(nocloud.kind === "download" && nocloud.url === pin.url && nocloud.bytes === pin.bytes);
   strictEqual(nocloud.id, `nocloud-${pin.digest.hex.slice(0, 8)}`);
   const url = await parseBase(`https://host.example/a/disk.qcow2?x#sha512=${HEX.toUpperCase()}`);
@@ -38,12 +38,11 @@ Deno.test("names, addresses and files", async () => {
 
 Deno.test("a newer nocloud disk is named by address and digest", async () => {
   const newer = `https://host.example/new.tar.xz#sha512=${HEX}`;
-  const env = { get: (name: string) => name === "VIBE_NOCLOUD" ? newer : undefined };
-  const source = await parseBase("nocloud", env);
+  const source = await parseBase("nocloud", () => Promise.resolve(newer));
   ok(source.kind === "download" && source.url === "https://host.example/new.tar.xz");
   strictEqual(source.bytes, null);
   await rejects(
-    parseBase("nocloud", { get: () => "https://host.example/new.tar.xz" }),
+    parseBase("nocloud", () => Promise.resolve("https://host.example/new.tar.xz")),
     failure("BASE_INVALID", /digest/),
   );
 });
@@ -69,7 +68,7 @@ Deno.test("what is no base", async () => {
     ["/dev/null", /no regular file/],
   ];
   for (const [text, why] of invalid) {
-    await rejects(parseBase(text, NO_ENV), failure("BASE_INVALID", why), text);
+    await rejects(parseBase(text, NO_PIN), failure("BASE_INVALID", why), text);
   }
 });
 
