@@ -1,10 +1,9 @@
-/** `vibe image ls`, `show`, `rm`, `reset`, `export`, `import` and `resize`. */
+/** `vibe image ls`, `show`, `rm`, `export`, `import` and `resize`. */
 
 import { printable } from "../errors.ts";
-import { DEFAULT_IMAGE, unknownImage } from "../image/catalog.ts";
 import { describeImage, type ImageEntry, listImages } from "../image/inventory.ts";
 import type { TransferOptions } from "../image/export.ts";
-import { removeImage, resetImage } from "../image/remove.ts";
+import { removeImage } from "../image/remove.ts";
 import { gigabytes } from "../image/room.ts";
 import type { BaseUser } from "../instance/base_users.ts";
 import type { CliOptions } from "./options.ts";
@@ -29,7 +28,9 @@ export async function ls(json: boolean | undefined): Promise<number> {
 export async function show(name: string, json: boolean | undefined): Promise<number> {
   const { details, ...entry } = await describeImage(name);
   if (json) {
-    printJson({ ...jsonEntry(entry), dir: details?.dir ?? null, info: details?.info ?? null });
+    const { namedRequest } = await import("../image/request.ts");
+    const [dir, info] = [details?.dir ?? null, details?.info ?? null];
+    printJson({ ...jsonEntry(entry), dir, info, request: await namedRequest(name) });
     return 0;
   }
   const lines: [string, string | undefined][] = [
@@ -59,17 +60,6 @@ export async function rm(names: string[], options: CliOptions): Promise<number> 
     progress.done();
     printError(`Removed the image "${name}"; ${gigabytes(freed)} freed.\n`);
   }
-  return 0;
-}
-
-/** Resolves to the exit code. */
-export async function reset(name: string, options: CliOptions): Promise<number> {
-  using progress = terminalProgress(options.verbose ?? false);
-  if (!await resetImage(name, progress) && name !== DEFAULT_IMAGE) throw await unknownImage(name);
-  const next = name === DEFAULT_IMAGE
-    ? "The next start that needs it builds it anew."
-    : `\`vibe image build ${name}\` makes it anew.`;
-  printError(`Forgot the image "${name}". ${next} VMs that are there keep theirs.\n`);
   return 0;
 }
 
@@ -123,8 +113,8 @@ async function interruptible<T>(
 }
 
 const PROBLEMS = {
-  damaged: "its files are damaged: vibe image reset forgets it",
-  gone: "its files are gone: it is built anew when it is needed",
+  damaged: "its files are damaged: vibe image reset builds it anew",
+  gone: "its files are gone: vibe image reset builds it anew",
 };
 
 function row(image: ImageEntry): string[] {

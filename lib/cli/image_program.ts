@@ -1,7 +1,7 @@
 /** `vibe image …` and `vibe prune`, as they are typed. What they do is loaded when it is done. */
 
 import type { Command } from "commander";
-import { addImageBuild } from "./image_build_program.ts";
+import { addImageBuild, addImageReset } from "./image_build_program.ts";
 import { mergedOptions, number } from "./options.ts";
 
 /** Adds the commands. Their actions report their exit code to `exit`. */
@@ -29,12 +29,7 @@ export function addImageCommands(program: Command, exit: (code: number) => void)
       exit(await (await load()).rm(names, mergedOptions(command)))
     );
 
-  image.command("reset")
-    .description("Forget what a name means; `default` is built anew by the next start.")
-    .argument("[image]", "which image", "default")
-    .action(async (name: string, _, command: Command) =>
-      exit(await (await load()).reset(name, mergedOptions(command)))
-    );
+  addImageReset(image, exit);
 
   image.command("export")
     .description("Write an image to one file; - is stdout.")

@@ -122,7 +122,7 @@ function isRoot(root: unknown): boolean {
 /** The error for a file about images that is not what was written. */
 export function damaged(path: string): VibeError {
   return new VibeError("IMAGE_DAMAGED", `Cannot use the image: "${path}" is damaged`, {
-    hint: "`vibe image reset` forgets what a name means; the next start then builds it anew.",
+    hint: "`vibe image reset NAME` builds an image anew from what it was built from.",
   });
 }
 

@@ -6,6 +6,7 @@ import { readTextIfPresent, writeFileWhole } from "../files.ts";
 import { cacheDir } from "../paths.ts";
 import { type Base, damaged, isBaseId, lockBases, readBase } from "./base.ts";
 import { missingBase } from "./clone.ts";
+import type { BuildRequest } from "./request.ts";
 
 /** The image of a project that names none; it is built when it is missing. */
 export const DEFAULT_IMAGE = "default";
@@ -61,14 +62,16 @@ export async function findImage(name: string): Promise<Base | null> {
 /**
  * Lets a name mean another base, from one moment to the next.
  *
+ * @param request what makes such a base again, if that is known.
  * @throws {VibeError} `BASE_MISSING` if that was removed meanwhile.
  */
-export async function nameImage(name: string, base: Base): Promise<void> {
+export async function nameImage(name: string, base: Base, request?: BuildRequest): Promise<void> {
   checkImageName(name);
   await Deno.mkdir(join(cacheDir(), "images"), { recursive: true });
   using _lock = await lockBases();
   if (!await readBase(base.id)) throw missingBase(base.id);
-  await writeFileWhole(catalogPath(name, "json"), JSON.stringify({ base: base.id }) + "\n");
+  const text = JSON.stringify({ base: base.id, request });
+  await writeFileWhole(catalogPath(name, "json"), text + "\n");
 }
 
 /** Takes a name away; what it meant stays. True if there was such a name. */
@@ -101,8 +104,13 @@ export async function catalogFiles(suffix: string): Promise<string[]> {
   return names;
 }
 
-/** The error for a name that means nothing. */
+/** The error for a name that means nothing, or whose base is gone. */
 export async function unknownImage(name: string): Promise<VibeError> {
+  if ((await imageNames()).includes(name)) {
+    return new VibeError("IMAGE_UNKNOWN", `The files of the image "${name}" are gone`, {
+      hint: `\`vibe image reset ${name}\` builds it anew.`,
+    });
+  }
   const names = [...new Set([DEFAULT_IMAGE, ...await imageNames()])].filter((n) => n !== name);
   return new VibeError("IMAGE_UNKNOWN", `There is no image "${name}"`, {
     hint: `There is: ${names.join(", ")}`,

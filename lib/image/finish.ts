@@ -38,7 +38,8 @@ export async function finishBase(dir: string, what: string, made: Made): Promise
   const created = new Date();
   const info: BaseInfo = {
     version: 1,
-    id: `${system.title}-${compactTime(created)}-${made.recipe.slice(0, 8)}`,
+    // The time alone does not tell two apart: a clock may be set back.
+    id: `${system.title}-${compactTime(created)}-${crypto.randomUUID().slice(0, 8)}`,
     source: made.source,
     sourceDigest: made.sourceDigest,
     suite: system.suite,

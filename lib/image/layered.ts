@@ -11,13 +11,14 @@ import { checkImageName, findImage, nameImage } from "./catalog.ts";
 import type { Builder } from "./debian_vm.ts";
 import { type HostSettings, hostSettings } from "./host_settings.ts";
 import { interrupted } from "./interrupted.ts";
-import { AGENTS, type Layer, LAYERS, readLayers } from "./layers.ts";
+import { AGENTS, type Layer, LAYERS } from "./layers.ts";
 import { addLayer, LayerFailure } from "./layer_step.ts";
 import { diskUsage } from "./disk_usage.ts";
 import type { Contents } from "./recipe.ts";
+import { type BuildRequest, PLAIN, requestLayers, requestToKeep } from "./request.ts";
 import { fileSystemError, requireRoom } from "./room.ts";
 import { addSource } from "./source_step.ts";
-import { type BuildRequest, buildsDir, Workshop } from "./workshop.ts";
+import { buildsDir, Workshop } from "./workshop.ts";
 
 /** How an image is built. */
 export interface ImageOptions extends PrepareOptions {
@@ -46,14 +47,10 @@ export interface BuiltImage {
 /** What a layer takes beside a copy of the disk; those that take much more say so when it is full. */
 const SLACK = 0.5e9;
 
-const PLAIN: BuildRequest = { base: "debian", layers: [], agents: [], packages: [], scripts: [] };
-
 const DEFAULTS: BuildRequest = {
-  base: "debian",
+  ...PLAIN,
   layers: [...LAYERS],
   agents: AGENTS,
-  packages: [],
-  scripts: [],
 };
 
 /**
@@ -126,9 +123,7 @@ async function buildLocked(
   const workshop = new Workshop(name, options.log);
   const earlier = resume ? await workshop.unfinished() : null;
   const request = { ...DEFAULTS, ...earlier, ...asked };
-  // Debian's recipe installs packages itself, on the host: under emulation ten times as fast.
-  const packages = request.base === "debian" ? [] : request.packages;
-  const layers = await readLayers({ ...request, packages });
+  const layers = await requestLayers(request);
   await prepareHost(layers.length > 0 ? ["run", "agent"] : ["agent"], options);
   const start = resume
     ? await findStart(name, workshop, earlier, request, layers, options.note)
@@ -146,10 +141,10 @@ async function buildLocked(
     }
   } catch (error) {
     options.progress.done();
-    throw await keepFinished(name, workshop, at, layers, error, options);
+    throw await keepFinished(name, request, workshop, at, layers, error, options);
   }
   const base = isStep(workshop, at) ? await workshop.publish(at) : at;
-  await nameImage(name, base);
+  await nameImage(name, base, await requestToKeep(name, request, { finished: true }));
   // VMs share what mise downloads from then on.
   if (layers.some((layer) => layer.name === "tools")) {
     await Deno.mkdir(miseCacheDir(), { recursive: true });
@@ -196,6 +191,7 @@ async function findStart(
 /** After a failure. Resolves to the error for the user. */
 async function keepFinished(
   name: string,
+  request: BuildRequest,
   workshop: Workshop,
   at: Base | null,
   layers: Layer[],
@@ -217,7 +213,8 @@ async function keepFinished(
   let now: string;
   if (isStep(workshop, at) && (!current || current.info.unfinished)) {
     at.info.unfinished = error.layer;
-    await nameImage(name, await workshop.publish(at));
+    const kept = await requestToKeep(name, request, { finished: false });
+    await nameImage(name, await workshop.publish(at), kept);
     now = `The image "${name}" can be used, but ends before that layer (${names(at, layers)}).`;
   } else if (!current) now = `There is no image "${name}" yet.`;
   else if (current.info.unfinished) now = `The image "${name}" still ends before that layer.`;

@@ -33,14 +33,6 @@ export async function removeImage(name: string, progress: Progress): Promise<num
   });
 }
 
-/**
- * Forgets what a name means, so that it is made anew when it is needed; VMs keep their base. True
- * if it meant something.
- */
-export async function resetImage(name: string, progress: Progress): Promise<boolean> {
-  return await withImageLock(name, { progress }, () => forgetImage(name));
-}
-
 /** The names that mean a base. */
 async function namesOf(base: string | null): Promise<string[]> {
   const names = await imageNames();
@@ -78,8 +70,8 @@ function inUse(name: string, users: BaseUser[]): VibeError {
     "IMAGE_IN_USE",
     `Cannot remove the image "${name}": ${count} made from it: ${titles.join(", ")}`,
     {
-      hint: "Their disks mean nothing without it. Remove those VMs first (delete their .vibe/)," +
-        ` or only forget the name: vibe image reset ${name}`,
+      hint: "Their disks mean nothing without it. Remove those VMs first: `vibe rm`, or delete " +
+        "their .vibe/",
     },
   );
 }

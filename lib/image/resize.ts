@@ -12,6 +12,7 @@ import { cloneDisk } from "./clone.ts";
 import { diskUsage } from "./disk_usage.ts";
 import type { TransferOptions } from "./export.ts";
 import { PartialBase } from "./partial.ts";
+import { namedRequest } from "./request.ts";
 import { fileSystemError, requireRoom } from "./room.ts";
 
 const GIB = 2 ** 30;
@@ -36,7 +37,7 @@ export async function resizeImage(
     try {
       options.progress.step(`Making a larger disk for the image "${name}"`);
       const resized = await copyBase(base, gib * GIB);
-      await nameImage(name, resized);
+      await nameImage(name, resized, await namedRequest(name) ?? undefined);
       return resized;
     } catch (error) {
       throw fileSystemError(error, basesDir()) ?? error;

@@ -1,16 +1,17 @@
 /** The first step of an image: the disk that layers are added to. */
 
 import type { Base } from "./base.ts";
-import { findImage } from "./catalog.ts";
+import { findImage, unknownImage } from "./catalog.ts";
 import { debianMade } from "./debian.ts";
 import { makeDebianAnywhere } from "./debian_vm.ts";
 import { digestOf } from "./digest.ts";
 import { finishBase } from "./finish.ts";
 import type { StepOptions } from "./layered.ts";
 import { debianRecipe, DISK_BYTES, type Recipe } from "./recipe.ts";
+import { type BuildRequest, isOnImage } from "./request.ts";
 import { type DiskSource, ensureSourceDisk, parseBase } from "./sources.ts";
 import { requireRoom } from "./room.ts";
-import { type BuildRequest, buildsDir, type Workshop } from "./workshop.ts";
+import { buildsDir, type Workshop } from "./workshop.ts";
 
 /** Whether a value of `--base` is the name of an image that there is. */
 export async function isImageName(base: string): Promise<boolean> {
@@ -33,8 +34,9 @@ export async function addSource(
 ): Promise<Base> {
   const { base } = request;
   const what = `the image "${name}"`;
-  if (await isImageName(base)) {
-    const image = (await findImage(base))!;
+  if (isOnImage(request)) {
+    const image = await findImage(base);
+    if (!image) throw await unknownImage(base);
     const { info } = image;
     // Its layers are its own.
     const inherited = [...info.inherited ?? [], ...info.layers ?? []];

@@ -13,13 +13,7 @@ import { type Base, basesDir, readBase, readBaseIn } from "./base.ts";
 import { endVm } from "./build_vm.ts";
 import { findImage } from "./catalog.ts";
 import { syncPath } from "./finish.ts";
-import type { LayerChoice } from "./layers.ts";
-
-/** What was asked for; a build that goes on does so with this. */
-export interface BuildRequest extends LayerChoice {
-  /** A value of `--base`; a path is absolute. */
-  base: string;
-}
+import { type BuildRequest, hasLayers, parseRequest } from "./request.ts";
 
 /** What is kept beside the steps. */
 interface WorkshopState {
@@ -117,9 +111,8 @@ export class Workshop {
   /** Keeps what a build can go on from: the last step, or the image that there is. */
   async leave(): Promise<void> {
     const state = await this.#state();
-    const { layers = [], packages = [], scripts = [] } = state?.request ?? {};
     // One that consists of a single step has nothing to go on with.
-    if (!state || layers.length + packages.length + scripts.length === 0) return await this.close();
+    if (!state || !hasLayers(state.request)) return await this.close();
     await this.#save({ version: 1, request: state.request });
     await this.#remove("vm");
   }
@@ -152,7 +145,8 @@ export class Workshop {
     const text = await readTextIfPresent(join(this.dir, "state.json"));
     try {
       const state = JSON.parse(text ?? "null");
-      return state?.version === 1 ? state : null;
+      const request = parseRequest(state?.request);
+      return request && state.version === 1 ? { ...state, request } : null;
     } catch {
       return null;
     }

@@ -91,7 +91,7 @@ Deno.test("image build: killed at any moment, it goes on, and leaves nothing", a
   strictEqual(stdout, "one\ntwo\n");
 });
 
-Deno.test("image build: Ctrl-C, a layer that hangs, two at once", async () => {
+Deno.test("image build: Ctrl-C, a layer that hangs, two at once, once more by reset", async () => {
   await using building = await Building.create();
   const { project, name } = building;
   await project.write("hang.sh", "echo it hangs; exec sleep 1000");
@@ -114,11 +114,14 @@ Deno.test("image build: Ctrl-C, a layer that hangs, two at once", async () => {
   const both = await Promise.all([1, 2].map(() => project.vibe(building.words("quick.sh"))));
   deepStrictEqual(both.map(({ code }) => code), [0, 0], both.map((b) => b.stderr).join());
   await building.tidy();
+  await project.write("quick.sh", "echo quicker >>/etc/quick");
+  const reset = await project.vibe(["image", "reset", name]);
+  strictEqual(reset.code, 0, reset.stderr);
   const { stdout } = await project.vibe(["--image", name, "run", "cat", "/etc/quick"]);
-  strictEqual(stdout, "quick\n");
+  strictEqual(stdout, "quicker\n");
   const [first] = both.map(({ stderr }) => stderr).filter((text) => !text.includes("Waiting"));
   ok(first !== undefined);
-  // The one that was built first has no name any more.
+  // Those that were built first have no name any more.
   await project.vibe(["prune"]);
 });
 
