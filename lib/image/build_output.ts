@@ -3,12 +3,18 @@
 /** What programs say, and what apt says when it looks first. */
 const NO_SPACE = /No space left on device|Disk quota exceeded|You don't have enough free space in/;
 
+/** What apt says of lists that were signed later than now, or too long ago. */
+const OTHER_TIME =
+  /Release file for (\S+) is (?:not valid yet|expired) |GPG error: (\S+) .*EXPKEYSIG /;
+
 /** Reads the output line by line; remembers what an error message should know. */
 export class BuildOutput {
   /** A write failed for lack of space. */
   noSpace = false;
   /** A host or address that could not be reached, or what could not be downloaded. */
   unreachable: string | null = null;
+  /** Package lists that are from another time than this host's clock says it is. */
+  otherTime: string | null = null;
   #total = 0;
   #downloaded = 0;
   #unpacked = 0;
@@ -18,6 +24,8 @@ export class BuildOutput {
   line(line: string): string | null {
     if (NO_SPACE.test(line)) this.noSpace = true;
     this.unreachable ??= unreachableIn(line);
+    const other = line.match(OTHER_TIME);
+    this.otherTime ??= other?.[1] ?? other?.[2] ?? null;
     const installed = line.match(/^\d+ upgraded, (\d+) newly installed/);
     if (installed) {
       this.#total += Number(installed[1]);

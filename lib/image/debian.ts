@@ -60,6 +60,18 @@ export function buildError(
   log: LogFile,
 ): VibeError {
   if (output.noSpace) return noSpace(dirname(dir), contents.roomBytes, log.path);
+  if (output.otherTime) {
+    const now = new Date().toISOString().slice(0, 10);
+    return new VibeError(
+      "IMAGE_BUILD_FAILED",
+      `Cannot build the image: "${output.otherTime}" is not valid on ${now}`,
+      {
+        hint: "Set this machine's clock, if that is not the date; else take another mirror: " +
+          `VIBE_MIRROR=http://mirror/debian\nThe whole output is in "${log.path}".`,
+        cause: new Error(tail),
+      },
+    );
+  }
   if (output.unreachable) {
     return new VibeError(
       "IMAGE_DOWNLOAD_FAILED",

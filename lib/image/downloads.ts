@@ -7,6 +7,7 @@
 import { basename, join } from "node:path";
 import { FileLock } from "../lock.ts";
 import { cacheDir } from "../paths.ts";
+import { DAY, isOlder } from "./age.ts";
 
 /** What a file's content must add up to. */
 export interface Digest {
@@ -27,9 +28,6 @@ export interface Wanted {
 /** How much of the digest is part of the file's name. */
 const DIGEST_CHARACTERS = 16;
 
-/** Unfinished and rejected files that nobody asked for again are removed after a day. */
-const STALE_MS = 24 * 60 * 60 * 1000;
-
 /** Where downloads are. */
 export function downloadsDir(): string {
   return join(cacheDir(), "downloads");
@@ -46,14 +44,14 @@ export function downloadName(wanted: Wanted): string {
   return basename(downloadPath(wanted)).slice(DIGEST_CHARACTERS + 1);
 }
 
-/** Removes what nobody went on with, except what belongs to the download at `current`. */
+/** Removes what nobody went on with for a day, except what belongs to the download at `current`. */
 export async function removeStale(current: string): Promise<void> {
   for await (const { name } of Deno.readDir(downloadsDir())) {
     const [, of, kind] = name.match(/^(.*?)\.(partial|rejected)(?:\.|$)/) ?? [];
     if (!of || (of === basename(current) && kind === "partial")) continue;
     const path = join(downloadsDir(), name);
     const mtime = (await Deno.stat(path).catch(() => null))?.mtime;
-    if (!mtime || Date.now() - mtime.getTime() < STALE_MS) continue;
+    if (!mtime || !isOlder(Date.now() - mtime.getTime(), DAY)) continue;
     using free = await FileLock.tryTake(join(downloadsDir(), `${of}.lock`));
     if (free) await Deno.remove(path).catch(() => {});
   }

@@ -187,7 +187,7 @@ class StallTimer {
       if (error instanceof TransferError) throw error;
       const stalled = this.#controller.signal.aborted && !this.#interrupt?.aborted;
       const silence = `the server says nothing for ${Math.round(this.#ms / 1000)} s`;
-      throw new TransferError(stalled ? silence : why(error), true, error);
+      throw new TransferError(stalled ? silence : networkReason(error), true, error);
     } finally {
       clearTimeout(timer);
       this.#interrupt?.removeEventListener("abort", giveUp);
@@ -196,12 +196,16 @@ class StallTimer {
 }
 
 /** What Deno says about the network, in fewer words: it repeats the address. */
-function why(error: unknown): string {
+export function networkReason(error: unknown): string {
   let cause = error;
   while (cause instanceof Error && cause.cause) cause = cause.cause;
   const text = reason(cause);
   if (/dns error/i.test(text)) return "its name is not known; is there a network?";
   if (/reading a body|before message completed/i.test(text)) return BROKEN;
+  if (/certificate: (Expired|NotValidYet)/.test(text)) {
+    const now = new Date().toISOString().slice(0, 10);
+    return `its certificate is not valid on ${now}; is this machine's clock right?`;
+  }
   if (/UnknownIssuer|certificate/i.test(text)) return `its certificate is not trusted: ${text}`;
   const tail = text.match(/: ([^:]*?)(?: \(os error \d+\))?$/)?.[1] ?? text;
   return printable(tail);

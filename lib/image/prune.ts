@@ -11,6 +11,7 @@ import { knownInstances } from "../instance/registry.ts";
 import { FileLock } from "../lock.ts";
 import { cacheDir, instancePaths, runtimeDir } from "../paths.ts";
 import type { Progress } from "../progress.ts";
+import { DAY, isOlder } from "./age.ts";
 import { readAgent } from "./agent_build.ts";
 import { baseIds, basesDir } from "./base.ts";
 import { catalogFiles, catalogPath, imageNames, namedBase } from "./catalog.ts";
@@ -22,7 +23,6 @@ import { freeBase } from "./remove.ts";
 import { buildsDir } from "./workshop.ts";
 import { fileSystemError } from "./room.ts";
 
-const DAY = 24 * 60 * 60 * 1000;
 const MONTH = 30 * DAY;
 
 /** Something that nothing uses. */
@@ -220,11 +220,6 @@ async function isFree(path: string): Promise<boolean> {
 
 async function oldLogs(): Promise<Garbage[]> {
   return await collect("log", (name, age) => name.endsWith(".log") && isOlder(age, MONTH), "logs");
-}
-
-/** A time that is well in the future is from a clock that was wrong: it was long ago, too. */
-function isOlder(age: number, limit: number): boolean {
-  return age > limit || age < -DAY;
 }
 
 /** The entries of a directory of the cache for which `isGarbage` holds; `age` in milliseconds. */

@@ -1,7 +1,7 @@
 /** Downloads from a server that behaves, and from one that does not. */
 
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
-import { redirectTarget, requestRange } from "../../lib/image/http.ts";
+import { networkReason, redirectTarget, requestRange } from "../../lib/image/http.ts";
 import type { DiskSource, SourceDisk } from "../../lib/image/sources.ts";
 import { FileServer } from "../support/file_server.ts";
 import { failure, makeArchive, sha512, sourceOf, TestCache } from "./image_sources_support.ts";
@@ -270,14 +270,35 @@ Deno.test("Ctrl-C ends a download, and what came is kept", async () => {
   strictEqual(t.asked().at(-1)![0], "bytes=100000-");
 });
 
-Deno.test("what nobody went on with is removed after a day", async () => {
+Deno.test("a wrong clock is thought of where a certificate is from another time", () => {
+  const says = (what: string) =>
+    networkReason(
+      new TypeError("fetch failed", {
+        cause: new Error(`client error (Connect): invalid peer certificate: ${what}`),
+      }),
+    );
+  const today = new Date().toISOString().slice(0, 10);
+  for (const what of ["Expired", "NotValidYet"]) {
+    strictEqual(
+      says(what),
+      `its certificate is not valid on ${today}; is this machine's clock right?`,
+    );
+  }
+  strictEqual(says("UnknownIssuer").includes("clock"), false);
+});
+
+Deno.test("what nobody went on with is removed after a day, or if it is of the future", async () => {
   await using t = await setUp();
   const dir = `${t.cache.dir}/downloads`;
   await Deno.mkdir(dir);
   const yesterday = new Date(Date.now() - 25 * 60 * 60 * 1000);
-  for (const name of ["a.partial", "a.partial.json", "b.rejected", "whole", "c.partial"]) {
+  const nextYear = new Date(Date.now() + 365 * 24 * 60 * 60 * 1000);
+  for (
+    const name of ["a.partial", "a.partial.json", "b.rejected", "whole", "c.partial", "d.partial"]
+  ) {
+    const mtime = { "c.partial": new Date(), "d.partial": nextYear }[name] ?? yesterday;
     await Deno.writeTextFile(`${dir}/${name}`, "");
-    if (name !== "c.partial") await Deno.utime(`${dir}/${name}`, yesterday, yesterday);
+    await Deno.utime(`${dir}/${name}`, mtime, mtime);
   }
   await t.cache.ensure(t.source);
   deepStrictEqual(t.cache.downloads(), [t.path.split("/").at(-1), "c.partial", "whole"].sort());

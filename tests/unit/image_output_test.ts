@@ -1,7 +1,10 @@
 /** What is made of the output of a build. */
 
-import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import type { LogFile } from "../../lib/host/follow.ts";
 import { BuildOutput } from "../../lib/image/build_output.ts";
+import { buildError } from "../../lib/image/debian.ts";
+import type { Recipe } from "../../lib/image/recipe.ts";
 
 function details(lines: string[]): (string | null)[] {
   const output = new BuildOutput();
@@ -72,4 +75,27 @@ Deno.test("the first unreachable place is kept: the rest follows from it", () =>
   output.line("  Could not resolve 'one'");
   output.line("  Could not resolve 'two'");
   strictEqual(output.unreachable, "one");
+});
+
+Deno.test("lists from another time are told apart from a mirror that is away", () => {
+  const otherTime = (line: string) => {
+    const output = new BuildOutput();
+    output.line(line);
+    return output.otherTime;
+  };
+  const list = "http://mirror/debian/dists/trixie/InRelease";
+  for (const how of ["not valid yet (invalid for another 50d)", "expired (invalid since 185d)"]) {
+    strictEqual(otherTime(`E: Release file for ${list} is ${how}. Updates will not`), list);
+  }
+  const gpg = "W: GPG error: http://mirror/debian trixie InRelease: signatures were invalid: ";
+  strictEqual(otherTime(`${gpg}EXPKEYSIG 54404762 Debian`), "http://mirror/debian");
+  strictEqual(otherTime(`${gpg}BADSIG 54404762 Debian`), null);
+
+  const output = new BuildOutput();
+  output.line(`W: Failed to fetch ${list}  The following signatures were invalid`);
+  output.line(`E: Release file for ${list} is not valid yet (invalid for another 1d).`);
+  const log = { path: "/log" } as LogFile;
+  const { message, hint } = buildError(output, "", "/b/1", {} as Recipe, log);
+  match(message, /^Cannot build the image: "http:.*InRelease" is not valid on \d{4}-\d\d-\d\d$/);
+  match(hint!, /^Set this machine's clock/);
 });
