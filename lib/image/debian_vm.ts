@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { readAsset } from "../assets.ts";
 import { ExitCode, VibeError } from "../errors.ts";
 import type { LogFile } from "../host/follow.ts";
-import { prepareHost } from "../host/prepare.ts";
+import { prepareHost, type PrepareOptions } from "../host/prepare.ts";
 import { removeTree } from "../host/root_namespace.ts";
 import type { Base } from "./base.ts";
 import { BuildVm } from "./build_vm.ts";
@@ -45,8 +45,10 @@ export async function makeDebianAnywhere(
   else await makeDebianDisk(dir, recipe, log, options);
 }
 
-/** The base to boot; null for this host. */
-async function chooseBuilder(options: BuilderOptions): Promise<Base | null> {
+/** The base to boot; null for this host. @throws {VibeError} as {@link makeDebianAnywhere}. */
+export async function chooseBuilder(
+  options: Pick<BuilderOptions, "builder" | "firstImage" | "note" | keyof PrepareOptions>,
+): Promise<Base | null> {
   const { builder } = options;
   if (builder === "vm" || Deno.build.os !== "linux") return await anyImage(options.firstImage);
   try {
