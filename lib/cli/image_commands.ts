@@ -1,6 +1,7 @@
 /** `vibe image ls`, `show`, `rm`, `export`, `import` and `resize`. */
 
 import { printable } from "../errors.ts";
+import type { BaseInfo } from "../image/base.ts";
 import { describeImage, type ImageEntry, listImages } from "../image/inventory.ts";
 import type { TransferOptions } from "../image/export.ts";
 import { removeImage } from "../image/remove.ts";
@@ -44,12 +45,27 @@ export async function show(name: string, json: boolean | undefined): Promise<num
     ["Size", entry.sizeBytes === null ? undefined : gibibytes(entry.sizeBytes)],
     ["On disk", gigabytes(entry.realBytes)],
     ["Kernel", details?.info.kernelRelease],
+    ...layerLines(details?.info),
     ["Packages", `${Object.keys(details?.info.packages ?? {}).length} (--json names them)`],
     ...entry.usedBy.map((user, i): [string, string] => [i === 0 ? "Used by" : "", title(user)]),
   ];
   const known = lines.filter((line): line is [string, string] => line[1] !== undefined);
   printOut(known.map(([key, value]) => `${key.padEnd(10)} ${printable(value)}\n`).join(""));
   return 0;
+}
+
+/** What layers brought, and could not bring. An imported image may say anything of itself. */
+function layerLines(info: BaseInfo | undefined): [string, string][] {
+  const layers = [info?.inherited, info?.layers].flatMap((list) => Array.isArray(list) ? list : []);
+  const told = (key: "installed" | "missing", between: string) =>
+    layers.flatMap((layer) => Object.entries(layer?.[key] ?? {}))
+      .map(([name, text]) => `${name}${between}${text}`);
+  const lines: [string, string[]][] = [
+    ["Layers", layers.map((layer) => `${layer?.name}`)],
+    ["Installed", told("installed", " ")],
+    ["Missing", told("missing", ": ")],
+  ];
+  return lines.flatMap(([key, texts]) => texts.length > 0 ? [[key, texts.join(", ")]] : []);
 }
 
 /** Resolves to the exit code. */

@@ -12,12 +12,12 @@ if ! command -v npm >/dev/null; then
   exit 1
 fi
 
-# agent NAME PACKAGE COMMAND
+# agent NAME PACKAGE COMMAND [@VERSION]
 agent() {
   case " $AGENTS " in *" $1 "*) ;; *) return ;; esac
   # npm runs a package's own installer only if it is told to.
   if ! npm install --global --prefix /usr/local --no-audit --no-fund --no-update-notifier \
-    --loglevel=warn --allow-scripts="$2" "$2"; then
+    --loglevel=warn --allow-scripts="$2" "$2${4-}"; then
     echo "vibe: missing $1 npm could not install $2"
   elif ! version=$("$3" --version </dev/null 2>&1); then
     echo "$version"
@@ -28,11 +28,17 @@ agent() {
   fi
 }
 
+# Since 0.75 pi needs node 22.19; Debian 13 has node 20.
+pi_version() {
+  node -e 'const [major, minor] = process.versions.node.split(".").map(Number);
+    process.exit(major > 22 || (major === 22 && minor >= 19) ? 0 : 1)' || echo @0.74
+}
+
 count=0
 agent claude-code @anthropic-ai/claude-code claude
 agent codex @openai/codex codex
 agent gemini-cli @google/gemini-cli gemini
 agent opencode opencode-ai opencode
-agent pi @mariozechner/pi-coding-agent pi
+agent pi @earendil-works/pi-coding-agent pi "$(pi_version)"
 npm cache clean --force >/dev/null 2>&1
 [ "$count" -gt 0 ]

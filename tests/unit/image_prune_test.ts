@@ -26,6 +26,13 @@ async function prune(options: PruneOptions = {}): Promise<string[]> {
   return removed.map(({ path }) => path.split("/").at(-1)!).sort();
 }
 
+/** Changes what a base says of itself. */
+async function changeInfo(cache: string, id: string, info: object): Promise<void> {
+  const path = `${cache}/bases/${id}/image.json`;
+  const before = JSON.parse(await Deno.readTextFile(path));
+  await Deno.writeTextFile(path, JSON.stringify({ ...before, ...info }));
+}
+
 /** A file whose last change was `days` ago. */
 async function agedFile(path: string, days: number): Promise<void> {
   await Deno.mkdir(path.replace(/\/[^/]+$/, ""), { recursive: true });
@@ -213,7 +220,14 @@ Deno.test("the commands: JSON for programs, a table for people, errors that say 
     const [image] = JSON.parse((await vibe("image", "ls", "--json")).stdout);
     deepStrictEqual([image.name, image.usedBy[0].title], ["default", `${root}/p`]);
     strictEqual(JSON.parse((await vibe("image", "show", "--json")).stdout).info.kernel, "vmlinux");
-    match((await vibe("image", "show")).stdout, /^Used by {4}\/.*\/p$/m);
+    const [installed, missing] = [{ node: "20.1" }, { uv: "no\x1b[2J" }];
+    await changeInfo(cache, "one", {
+      inherited: "nonsense",
+      layers: [null, { name: "tools", installed, missing }],
+    });
+    const shown = (await vibe("image", "show")).stdout;
+    match(shown, /^Used by {4}\/.*\/p$/m);
+    match(shown, /^Layers .*tools\nInstalled +node 20\.1\nMissing +uv: no\\x1b\[2J$/m);
     const refused = await vibe("image", "rm", "default");
     strictEqual(refused.code, 125);
     match(refused.stderr, /^vibe: Cannot remove the image "default": a VM is made from it: "\//);
@@ -221,7 +235,7 @@ Deno.test("the commands: JSON for programs, a table for people, errors that say 
     deepStrictEqual([dry.dryRun, dry.removed[0].path], [true, `${cache}/bases/two`]);
     match((await vibe("prune")).stdout, /^base {2}.*\/bases\/two\nFreed 0\.\d MB\.\n$/m);
     const script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"';
-    const words = [Deno.execPath(), "run", "--allow-all", MAIN, "image", "reset"];
+    const words = [Deno.execPath(), "run", "--allow-all", MAIN, "image", "resize", "default", "2"];
     const ro = await run(["unshare", "-Urm", "sh", "-c", script, "sh", cache, ...words]);
     deepStrictEqual([ro.code, ro.stdout], [125, ""]);
     match(ro.stderr, /^vibe: Cannot write in ".*\/images": .*\nLet VIBE_CACHE name/);

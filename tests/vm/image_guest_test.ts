@@ -128,7 +128,7 @@ Deno.test("image: tools and agents, each told of by name", async (test) => {
     deepStrictEqual(agents.installed, { "claude-code": "2.3.4" });
     deepStrictEqual(agents.missing, {
       codex: "codex was installed, but does not start",
-      pi: "npm could not install @mariozechner/pi-coding-agent",
+      pi: "npm could not install @earendil-works/pi-coding-agent",
     });
   });
   await test.step("the environment is everyone's, and the build's own is gone", async () => {
