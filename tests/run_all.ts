@@ -1,13 +1,18 @@
 /**
  * `deno task test`: installs what the tests need, runs them and prints a summary. Every suite runs
  * even if one before it failed; the exit code says whether all passed. Names of suites after it
- * choose some of them.
+ * choose some of them. Suites run in two lanes, for a VM in software emulation keeps one core busy.
  */
 
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import { prepareHost } from "../lib/host/prepare.ts";
 import { which } from "../lib/process.ts";
+import { silentProgress } from "../lib/progress.ts";
 import { missingPackages } from "./mac/packages.ts";
 
-/** What the tests want beside what `vibe --yes` installs by itself. Program -> Debian package. */
+/** What the tests want beside what vibe needs itself. Program -> Debian package. */
 const TEST_PROGRAMS: Record<string, string> = {
   git: "git",
   gcc: "gcc",
@@ -20,13 +25,15 @@ const TEST_PROGRAMS: Record<string, string> = {
 
 interface Suite {
   name: string;
-  paths: string[];
+  lane: 0 | 1;
+  dir: string;
+  /** The files of `dir` that it is made of; all unless given. */
+  files?: RegExp;
   /** Files that it leaves out, and why. */
   without?: Record<string, string>;
   env?: Record<string, string>;
 }
 
-const IMAGES = "no driver has a part in how images are made and kept";
 const ABOVE = "it is about what is above drivers, and uses of them what other files show";
 
 /**
@@ -34,17 +41,17 @@ const ABOVE = "it is about what is above drivers, and uses of them what other fi
  * chooses one itself. Single tests that cannot hold there say so (`onlyOn` in tests/support/driver.ts).
  */
 const SUITES: Suite[] = [
-  { name: "unit", paths: ["tests/unit"] },
-  { name: "vm", paths: ["tests/vm"] },
-  { name: "mac", paths: ["tests/mac"] },
+  { name: "unit", lane: 0, dir: "tests/unit" },
+  { name: "vm", lane: 0, dir: "tests/vm", files: /^(?!images?_)/ },
+  { name: "images", lane: 1, dir: "tests/vm", files: /^images?_/ },
+  // What the next two build of the bridge is the same: not both at once.
+  { name: "mac", lane: 1, dir: "tests/mac" },
   {
     name: "parity",
-    paths: ["tests/vm"],
+    lane: 1,
+    dir: "tests/vm",
+    files: /^(?!images?_)/,
     without: {
-      "image_test.ts": IMAGES,
-      "image_build_test.ts": IMAGES,
-      "image_guest_test.ts": IMAGES,
-      "images_test.ts": IMAGES,
       "actions_test.ts": ABOVE,
       "copy_test.ts": ABOVE,
       "doctor_test.ts": ABOVE,
@@ -78,7 +85,10 @@ interface Tally {
   seconds: number;
 }
 
-async function installTestPrograms(): Promise<void> {
+/** What vibe needs, as `vibe --yes` installs it, and what the tests want beside that. */
+async function installPrograms(): Promise<void> {
+  const progress = { ...silentProgress, step: (text: string) => console.log(text) };
+  await prepareHost(["run", "image", "agent", "efi"], { yes: true, progress });
   const missing: string[] = [];
   for (const [program, name] of Object.entries(TEST_PROGRAMS)) {
     if (!await which(program)) missing.push(name);
@@ -101,38 +111,41 @@ async function runOrThrow(argv: string[]): Promise<void> {
   if (!status.success) throw new Error(`${argv[0]} exited with ${status.code}`);
 }
 
-/** Runs a suite, passing on what it prints, and counts by its closing line. */
-async function runSuite({ name, paths, without = {}, env }: Suite): Promise<Tally> {
-  console.log(`\n== ${name} ==`);
+/** The test files of a suite. */
+function filesOf({ dir, files, without = {} }: Suite): string[] {
+  const names = Array.from(Deno.readDirSync(dir), ({ name }) => name);
+  return names.filter((name) => name.endsWith("_test.ts") && !(name in without))
+    .filter((name) => files?.test(name) ?? true).sort().map((name) => `${dir}/${name}`);
+}
+
+/**
+ * Runs a suite and counts by its closing line. What it prints is passed on by lines, each with its
+ * name in front if `named`.
+ */
+async function runSuite(suite: Suite, named: boolean): Promise<Tally> {
+  const { name, without = {}, env } = suite;
+  const say = (line: string) => console.log(named ? `${name.padEnd(6)} | ${line}` : line);
+  say(`== ${name} ==`);
   const leftOut = Object.entries(without);
-  for (const [file, why] of leftOut) console.log(`without ${file}: ${why}`);
+  for (const [file, why] of leftOut) say(`without ${file}: ${why}`);
   const started = performance.now();
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "test",
-      "--allow-all",
-      ...leftOut.map(([file]) => `--ignore=${paths[0]}/${file}`),
-      ...paths,
-    ],
+    args: ["test", "--quiet", "--allow-all", ...filesOf(suite)],
     env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
   }).spawn();
   let closing: RegExpMatchArray | null = null;
-  let rest = "";
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const reading = (async () => {
-    for (let chunk; (chunk = await reader.read()), !chunk.done;) {
-      await Deno.stdout.write(new TextEncoder().encode(chunk.value));
-      const lines = (rest + chunk.value).split("\n");
-      rest = lines.pop()!;
-      for (const line of lines) closing = line.match(CLOSING) ?? closing;
-    }
-  })();
+  const lines = createInterface({ input: Readable.fromWeb(child.stdout) });
+  lines.on("line", (line) => {
+    say(line);
+    closing = line.match(CLOSING) ?? closing;
+  });
+  const said = once(lines, "close");
   const { success } = await child.status;
   // All it said is in the pipe. A process that a test left behind may hold the pipe open.
-  await Promise.race([reading, new Promise((resolve) => setTimeout(resolve, 2000))]);
-  await reader.cancel();
+  await Promise.race([said, new Promise((resolve) => setTimeout(resolve, 2000))]);
+  lines.close();
   const counts = closing as RegExpMatchArray | null;
   const [passed, failed, ...skipped] = [1, 2, 3, 4].map((group) => Number(counts?.[group] ?? 0));
   const ignored = skipped[0] + skipped[1];
@@ -143,11 +156,14 @@ async function runSuite({ name, paths, without = {}, env }: Suite): Promise<Tall
 
 const unknown = Deno.args.filter((name) => !SUITES.some((suite) => suite.name === name));
 if (unknown.length > 0) throw new Error(`There is no suite "${unknown[0]}"`);
-await installTestPrograms();
+await installPrograms();
+const chosen = SUITES.filter(({ name }) => Deno.args.length === 0 || Deno.args.includes(name));
 const tallies: Tally[] = [];
-for (const suite of SUITES) {
-  if (Deno.args.length === 0 || Deno.args.includes(suite.name)) tallies.push(await runSuite(suite));
-}
+await Promise.all([0, 1].map(async (lane) => {
+  for (const suite of chosen.filter((suite) => suite.lane === lane)) {
+    tallies.push(await runSuite(suite, chosen.length > 1));
+  }
+}));
 
 console.log("\n== summary ==");
 for (const t of tallies) {
