@@ -18,7 +18,7 @@ Deno.test("packages install and are still there in the next VM; make and npm wor
   const npm = (await run(["npm", "root", "--global"])).stdout.trim();
   await using _hold = await project.hold([
     ...["--mount", `${npm}/npm:npm:read-only`],
-    ...["--mount", "/etc/ssl/certs/ca-certificates.crt:host-ca.crt:read-only"],
+    ...["--mount", "/etc/ssl/certs:host-certs:read-only"],
   ]);
 
   await t.step("it is still there", async () => {
@@ -45,7 +45,7 @@ Deno.test("packages install and are still there in the next VM; make and npm wor
   await t.step("npm install of a real package", async () => {
     const install = await project.sh(
       "apt-get install -y --no-install-recommends nodejs >/dev/null || exit 9; " +
-        'export NODE_EXTRA_CA_CERTS=$HOME/host-ca.crt; npm() { node ~/npm/bin/npm-cli.js "$@"; }; ' +
+        'export NODE_EXTRA_CA_CERTS=$HOME/host-certs/ca-certificates.crt; npm() { node ~/npm/bin/npm-cli.js "$@"; }; ' +
         "npm init -y >/dev/null && npm install --no-fund --no-audit --loglevel=error is-odd",
     );
     strictEqual(install.code, 0, install.stderr);
