@@ -2,6 +2,7 @@
 
 import type { ByteStream } from "../driver/driver.ts";
 import { encodeFrame, type Frame, FrameParser, HEADER_SIZE, writeHeader } from "./frame.ts";
+import { StreamMark } from "./stream_mark.ts";
 
 /** Bytes asked of the stream at once: 4 data frames, so that a busy stream costs few wake-ups. */
 const READ_SIZE = 256 << 10;
@@ -10,6 +11,7 @@ const READ_SIZE = 256 << 10;
 export class FrameConnection {
   readonly #stream: ByteStream;
   readonly #parser: FrameParser;
+  #beginning: StreamMark | null = null;
   #queue: Uint8Array[] = [];
   #flushing: Promise<void> | null = null;
   #closed = false;
@@ -37,8 +39,16 @@ export class FrameConnection {
         throw error;
       }
       if (count === null) return;
-      for (const frame of this.#parser.push(buffer.subarray(0, count))) onFrame(frame);
+      for (const frame of this.#frames(buffer.subarray(0, count))) onFrame(frame);
     }
+  }
+
+  /**
+   * From now on this very frame begins the stream anew, also in the middle of another frame, which
+   * is dropped. The other side sends nothing after it until it is answered.
+   */
+  beginsWith({ stream, type, payload }: Frame): void {
+    this.#beginning = new StreamMark(encodeFrame(stream, type, payload));
   }
 
   /** Queues a frame. The payload is copied. Does nothing once the connection is closed. */
@@ -73,6 +83,17 @@ export class FrameConnection {
     } catch {
       // Already closed by the other side's end.
     }
+  }
+
+  *#frames(chunk: Uint8Array): Generator<Frame> {
+    const beginning = this.#beginning;
+    if (!beginning?.endsWith(chunk)) {
+      yield* this.#parser.push(chunk);
+      return;
+    }
+    yield* this.#parser.push(chunk.subarray(0, -beginning.bytes.byteLength));
+    this.#parser.reset();
+    yield* this.#parser.push(beginning.bytes);
   }
 
   async #flush(): Promise<void> {

@@ -17,8 +17,11 @@
  *                    again when an agent was started anew, after an error, and when it has seen the
  *                    host's end of the port closed: then every stream of before is gone. The host
  *                    answers with its own. Until that answer the guest drops what it reads: it may
- *                    be the rest of the connection before, and begin inside a frame. A HELLO of the
- *                    host in a running connection also ends every stream of before, and numbers
+ *                    be the rest of the connection before, and begin inside a frame. So may the
+ *                    guest's HELLO, if an agent was killed in the middle of one: therefore its text
+ *                    ends with " key " and 32 hex digits, the same for every agent of a machine, which
+ *                    only root can know there; and nothing follows it before the answer. A HELLO of
+ *                    the host in a running connection also ends every stream of before, and numbers
  *                    start at 1 again. A side that does not speak the other's version says why and
  *                    stops.
  *     2 EXEC     >   opens a stream. u16 flags (1 pty, 2 stdin comes, 4 with a cgroup of its own, so
@@ -171,6 +174,11 @@ export class FrameParser {
   /** True in the middle of a frame: the end of the stream here is a truncation. */
   get midFrame(): boolean {
     return this.#heldLength > 0;
+  }
+
+  /** Drops what has come of a frame that is not whole. */
+  reset(): void {
+    this.#heldLength = 0;
   }
 
   /**

@@ -23,7 +23,8 @@ import { GuestClock } from "./guest_clock.ts";
 import { waitForGuestWork } from "./guest_work.ts";
 import { checkHello, Hub } from "./hub.ts";
 
-/** Linux errno values. */
+/** The text of an agent's HELLO: what it is, and a key that only root in this guest can know. */
+const HELLO_TEXT = /^(.*?)( key [0-9a-f]{32})?$/s;
 
 /** See the head of this file. */
 export class AgentGuest implements Guest {
@@ -130,7 +131,9 @@ export class AgentGuest implements Guest {
           this.#hub.onAgentFrame(frame);
           return;
         }
-        this.#log(`agent: ${printable(checkHello(frame, PROTOCOL_VERSION))}`);
+        const [, build, key] = checkHello(frame, PROTOCOL_VERSION).match(HELLO_TEXT)!;
+        this.#log(`agent: ${printable(build)}`);
+        if (key) agent.beginsWith(frame);
         this.#hub.attachAgent(agent);
         agent.send(0, FrameType.hello, encodeHello("vibe"));
         onHello();

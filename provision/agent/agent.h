@@ -11,6 +11,9 @@
 #define BUILD_ID "dev"
 #endif
 
+/* Where an agent finds the key that its HELLO ends with; it is not in the programs' environment. */
+#define KEY_VARIABLE "VIBE_KEY"
+
 /* True while the agent serves a virtual machine, false with --stdio. */
 extern bool in_machine;
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -31,6 +32,11 @@
 
 /* Long after any disk has been found: emulated ones take well under a second. */
 enum { ROOT_PATIENCE_MS = 10000 };
+
+/* From linux/random.h, which musl's compiler wrapper does not find. */
+#ifndef GRND_INSECURE
+#define GRND_INSECURE 4
+#endif
 
 /* What the kernel command line says to this stage. */
 static struct {
@@ -216,14 +222,32 @@ static void restore_modules(void)
 		report("cannot restore %s: %m", own);
 }
 
-static _Noreturn void become_agent(void)
+static _Noreturn void become_agent(char *key)
 {
 	char *arguments[] = { "vibe-agent", "--port", NULL };
+	char *environment[] = { key, NULL };
 
 	/* A name of its own in ps, and none of the memory of this stage. */
-	execv("/proc/self/exe", arguments);
+	execve("/proc/self/exe", arguments, environment);
 	report("cannot start the agent: %m");
 	_exit(1);
+}
+
+/* The variable with the key of this machine's agents, or NULL. Only root may read it in /proc. */
+static char *make_key(void)
+{
+	static char variable[] = KEY_VARIABLE "=00000000000000000000000000000000";
+	char *digits = strchr(variable, '=') + 1;
+	unsigned char bytes[16];
+
+	/* This early the kernel may not have gathered enough; no other than the guest could guess. */
+	if (getrandom(bytes, sizeof bytes, GRND_INSECURE) != sizeof bytes) {
+		report("cannot make the agent's key: %m");
+		return NULL;
+	}
+	for (unsigned i = 0; i < sizeof bytes; i++)
+		snprintf(digits + 2 * i, 3, "%02x", bytes[i]);
+	return variable;
 }
 
 /*
@@ -235,6 +259,7 @@ static _Noreturn void keep_agent(void)
 	/* Long enough that an agent which cannot live does not take a CPU for itself. */
 	struct timespec pause = { .tv_nsec = 200000000 };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), status;
+	char *key = make_key();
 	pid_t agent;
 
 	setsid();
@@ -252,7 +277,7 @@ static _Noreturn void keep_agent(void)
 	do {
 		agent = fork();
 		if (agent == 0)
-			become_agent();
+			become_agent(key);
 		if (agent < 0 || waitpid(agent, &status, 0) < 0)
 			_exit(1);
 		nanosleep(&pause, NULL);

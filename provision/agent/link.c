@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -47,13 +48,14 @@ void link_send_exit(uint32_t stream, int kind, int value, const char *text)
 static void send_hello(void)
 {
 	unsigned char payload[MAX_HELLO] = HELLO_MAGIC;
+	const char *key = getenv(KEY_VARIABLE);
 	struct utsname name;
 	int length;
 
 	put_u16(payload + 4, PROTOCOL_VERSION);
 	uname(&name);
-	length = snprintf((char *)payload + 8, sizeof payload - 8, "vibe-agent %.64s %.64s %.64s",
-			  BUILD_ID, name.sysname, name.release);
+	length = snprintf((char *)payload + 8, sizeof payload - 8, "vibe-agent %.64s %.64s %.64s%s%.64s",
+			  BUILD_ID, name.sysname, name.release, key ? " key " : "", key ? key : "");
 	outbox_add_control(0, FRAME_HELLO, payload, 8 + (size_t)length);
 }
 
