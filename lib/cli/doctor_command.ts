@@ -14,6 +14,13 @@ const PROBLEMS = 1;
 
 const MARKS = { ok: "ok", warning: "warning", problem: "PROBLEM" };
 
+/** Nothing in the VM can be asked then. */
+const STANDS_STILL: Omit<Finding, "check"> = {
+  state: "problem",
+  text: "it stands still: the host's disk is full, or QEMU was suspended",
+  remedy: "With room on the disk it goes on by itself. `vibe stop --force` ends it.",
+};
+
 /** Looks, and mends if it may. Resolves to 0, or to 1 if a problem is left. */
 export async function doctor(options: { fix?: boolean; json?: boolean }): Promise<number> {
   using progress = terminalProgress(false);
@@ -49,7 +56,8 @@ async function vmFindings(): Promise<Finding[]> {
     name: "VM",
     look: async () => {
       await vm.ready;
-      return { state: "ok", text: "it runs" };
+      const { state } = await vm.link.request("status", {});
+      return state === "paused" ? STANDS_STILL : { state: "ok", text: "it runs" };
     },
   }]);
   if (findings.some(({ state }) => state === "problem")) return findings;

@@ -3,7 +3,7 @@
 import { FrameConnection } from "../agent/connection.ts";
 import { type Frame, FrameType, PROTOCOL_VERSION } from "../agent/frame.ts";
 import { decodeHello, encodeHello, FROM_SUPERVISOR } from "../agent/messages.ts";
-import { VibeError } from "../errors.ts";
+import { printable, VibeError } from "../errors.ts";
 import type { Instance } from "../paths.ts";
 import { VERSION } from "../version.ts";
 import {
@@ -20,6 +20,9 @@ import {
   type SupervisorEvent,
 } from "./control.ts";
 import { vmRuntime } from "./runtime.ts";
+
+/** How long a supervisor may take to greet; it does so at once, unless it is suspended or gone wrong. */
+const GREETING_MS = 15_000;
 
 /** What a link hands on. */
 export interface LinkHandlers {
@@ -38,6 +41,7 @@ export class SupervisorLink implements Disposable {
   readonly #instance: Instance;
   readonly #handlers: LinkHandlers;
   readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #greeting: ReturnType<typeof setTimeout>;
   #lastId = 0;
   #end: VibeError | null = null;
 
@@ -46,6 +50,7 @@ export class SupervisorLink implements Disposable {
     this.#instance = instance;
     this.#handlers = handlers;
     this.connection.send(0, FrameType.hello, encodeHello(helloText()));
+    this.#greeting = setTimeout(() => this.#silent(), GREETING_MS);
     this.ended = this.#receive();
   }
 
@@ -78,6 +83,15 @@ export class SupervisorLink implements Disposable {
     this.connection.close();
   }
 
+  #silent(): void {
+    this.#end ??= new VibeError(
+      "SUPERVISOR_SILENT",
+      `Cannot use the VM of "${printable(this.#instance.title)}": its supervisor does not answer`,
+      { hint: "It may be suspended. `vibe stop --force` ends it, and the VM with it." },
+    );
+    this.connection.close();
+  }
+
   async #receive(): Promise<VibeError> {
     try {
       await this.connection.receive((frame) => {
@@ -92,6 +106,7 @@ export class SupervisorLink implements Disposable {
         { cause: error, hint: "`vibe restart` starts it anew." },
       );
     }
+    clearTimeout(this.#greeting);
     this.connection.close();
     this.#end ??= new VibeError(
       "SUPERVISOR_GONE",
@@ -104,6 +119,7 @@ export class SupervisorLink implements Disposable {
   }
 
   #greeted(frame: Frame): void {
+    clearTimeout(this.#greeting);
     const hello = decodeHello(frame.payload);
     const { control, version } = parseHello(hello.build);
     if (hello.version === PROTOCOL_VERSION && control === CONTROL_VERSION) return;

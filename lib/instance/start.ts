@@ -11,9 +11,6 @@ import { type Attachment, attachOrStart, attachRunning, StoppingError } from "./
 import type { VmInfo } from "./control.ts";
 import { notNew } from "./remove.ts";
 
-/** How long a supervisor may take to answer. */
-const ANSWER_MS = 15_000;
-
 /** An attached VM that is ready, and what it was started with. */
 export interface ReadyVm extends Disposable {
   attachment: Attachment;
@@ -63,13 +60,16 @@ export async function startVm(
     const leave = () => attachment[Symbol.dispose]();
     signal?.addEventListener("abort", leave);
     try {
-      const info = await answered(attachment, instance);
+      const info = await attachment.info;
       if (running && options.rm) throw notNew(instance);
       const obstacle = options.reset && !isOurs(info)
         ? runsAlready(info)
         : otherOptions(options, info);
       if (obstacle) await stopUnused(attachment, obstacle);
-      if (options.keep) await attachment.link.request("keep", { on: true });
+      const { keep, idle } = options;
+      if (keep || idle !== undefined) {
+        await attachment.link.request("keep", { on: keep, idleMinutes: idle });
+      }
       progress.step("Booting");
       await attachment.ready;
       progress.done();
@@ -82,24 +82,6 @@ export async function startVm(
     } finally {
       signal?.removeEventListener("abort", leave);
     }
-  }
-}
-
-/** A supervisor answers at once, unless it is suspended or gone wrong. */
-async function answered({ info }: Attachment, { title }: Instance): Promise<VmInfo> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const message = `Cannot use the VM of "${title}": its supervisor does not answer`;
-    late.reject(
-      new VibeError("SUPERVISOR_SILENT", message, {
-        hint: "It may be suspended. `vibe stop --force` ends it, and the VM with it.",
-      }),
-    );
-  }, ANSWER_MS);
-  try {
-    return await Promise.race([info, late.promise]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
