@@ -19,7 +19,7 @@ import {
   type VmUsage,
 } from "./driver.ts";
 import { Qmp, type QmpEvent } from "./qmp.ts";
-import { processUsage } from "./usage.ts";
+import { isSuspended, processUsage } from "./usage.ts";
 import { qemuArgs, qemuProgram, type QemuSockets } from "./qemu_args.ts";
 
 /** The driver for Linux hosts. */
@@ -249,6 +249,8 @@ class QemuVm implements Vm {
   }
 
   async paused(): Promise<boolean> {
+    // By a SIGSTOP, QEMU itself cannot tell.
+    if (await isSuspended(this.#process.pid)) return true;
     const state = await this.#qmp!.execute("query-status").catch(() => null);
     return (state as { running?: boolean } | null)?.running === false;
   }

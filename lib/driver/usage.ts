@@ -16,6 +16,11 @@ export async function processUsage(pids: number[]): Promise<VmUsage> {
   };
 }
 
+/** Whether a process was suspended, by SIGSTOP or a debugger. */
+export async function isSuspended(pid: number): Promise<boolean> {
+  return /^[Tt]$/.test(statFields(await read(`/proc/${pid}/stat`))[0]);
+}
+
 async function withDescendants(pid: number): Promise<number[]> {
   const children = await read(`/proc/${pid}/task/${pid}/children`);
   const below = await Promise.all(
@@ -32,12 +37,17 @@ async function usageOf(pid: number): Promise<VmUsage> {
     // QEMU and virtiofsd both map the guest's memory: shared out, it is counted once.
     read(`/proc/${pid}/smaps_rollup`),
   ]);
-  // The name, in parentheses, may hold anything; after it, utime and stime are fields 12 and 13.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  // utime and stime.
+  const fields = statFields(stat);
   return {
     cpuSeconds: (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS,
     memoryBytes: Number(memory.match(/^Pss: +(\d+) kB$/m)?.[1] ?? 0) * 1024,
   };
+}
+
+/** What follows the name, which is in parentheses and may hold anything: the state, and numbers. */
+function statFields(stat: string): string[] {
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 /** Empty for a process that is gone, or whose file this user may not read. */

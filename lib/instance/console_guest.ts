@@ -31,8 +31,6 @@ import { ConsoleStream } from "./console_stream.ts";
 import type { SessionInfo } from "./control.ts";
 import type { Guest, GuestClient } from "./guest.ts";
 
-/** Linux errno values. */
-
 /** What the keys of a terminal send for a signal; and for the end of input. */
 const SIGNAL_KEYS: Record<number, number> = { 2: 0x03, 3: 0x1c, 20: 0x1a };
 const END_OF_INPUT = Uint8Array.of(0x04);

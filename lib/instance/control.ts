@@ -19,7 +19,7 @@ import { VERSION } from "../version.ts";
  * Counts the changes after which supervisor and command of two builds would not understand each
  * other. Version 1 had no requests, and did not say so in its HELLO.
  */
-export const CONTROL_VERSION = 2;
+export const CONTROL_VERSION = 3;
 
 /** The text of our HELLO. */
 export const helloText = () => `vibe ${VERSION} control ${CONTROL_VERSION}`;
@@ -118,8 +118,8 @@ export interface Requests {
   status: [Record<never, never>, VmStatus];
   /** End it; the connection ends when it is gone and its lock is free. */
   stop: [{ force: boolean }, null];
-  /** Whether it stays without anyone attached. */
-  keep: [{ on: boolean }, null];
+  /** Whether it stays without anyone attached, and for how many minutes; 0 is for ever. */
+  keep: [{ on?: boolean; idleMinutes?: number }, null];
   /** Why does the VM stay when the one who asks leaves? `others` are attached, too. */
   leave: [Record<never, never>, HeldBy | "others" | null];
   /** Share one directory or file more. */

@@ -52,18 +52,26 @@ export class Hub {
   readonly #streams = new Map<number, Stream>();
   #agent: FrameConnection | null = null;
   #lastStream = 0;
+  #greetings = 0;
   /** Commands may open streams: the shares are mounted, and the VM is not stopping. */
   accepting = false;
+
+  /** How many agents there were, one after another. */
+  get greetings(): number {
+    return this.#greetings;
+  }
 
   /** The agent said HELLO: from now on its streams can be opened. */
   attachAgent(agent: FrameConnection): void {
     this.detachAgent("the guest agent started anew");
     this.#agent = agent;
+    this.#greetings++;
   }
 
   /** The VM has ended. Its streams stay open: what is said to their clients next ends them. */
   loseAgent(): void {
     this.#agent = null;
+    this.accepting = false;
   }
 
   /** Ends every stream: clients are told `why`. */

@@ -6,6 +6,13 @@
 import type { HeldBy } from "./control.ts";
 
 const MINUTE_MS = 60_000;
+/** How often a guest that has not told yet is looked after. */
+const SILENCE_MS = 30_000;
+/**
+ * After so many of these in a row the guest is taken for dead, and no work in it for alive: five
+ * minutes, for a small shell script that takes tens of milliseconds.
+ */
+const SILENCES = 10;
 
 /** What a {@link Lifetime} goes by. */
 export interface LifetimeConfig {
@@ -18,23 +25,37 @@ export interface LifetimeConfig {
    * resolves when there is none, or no more.
    */
   guestWork(held: () => void): Promise<void>;
-  /** The VM is to be stopped. Called once. */
-  stop(): void;
+  /** Whether the machine stands still: its guest cannot tell then, and loses nothing. */
+  standsStill(): Promise<boolean>;
+  /** The VM is to be stopped; `silent`: its guest did not tell. Called once. */
+  stop(silent: boolean): void;
+  /** Milliseconds; {@link SILENCE_MS} if left out. */
+  silenceMs?: number;
+}
+
+/** A look into the guest that is under way. */
+interface Look {
+  /** Resolves once it is known whether there is work. */
+  found: Promise<boolean>;
+  /** Runs until then. */
+  silence: ReturnType<typeof setInterval>;
 }
 
 /** Counts the users of a VM. */
 export class Lifetime<User> {
   readonly #config: LifetimeConfig;
   readonly #users = new Set<User>();
+  /** As in {@link LifetimeConfig}; it counts from the next time that nobody uses the VM. */
+  idleMinutes: number | null;
   #keep: boolean;
   #idle: ReturnType<typeof setTimeout> | undefined;
-  /** The look into the guest that is under way; `found` resolves once it is known what is there. */
-  #look: { found: Promise<boolean> } | null = null;
+  #look: Look | null = null;
   #tmux = false;
   #over = false;
 
   constructor(config: LifetimeConfig) {
     this.#config = config;
+    this.idleMinutes = config.idleMinutes;
     this.#keep = config.keep;
   }
 
@@ -85,9 +106,9 @@ export class Lifetime<User> {
       this.#lookForWork();
       return;
     }
-    if (this.#config.idleMinutes === null) return;
+    if (this.idleMinutes === null) return;
     clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => this.#idled(), this.#config.idleMinutes * MINUTE_MS);
+    this.#idle = setTimeout(() => this.#idled(), this.idleMinutes * MINUTE_MS);
     // The supervisor must not outlive its VM for this.
     Deno.unrefTimer(Number(this.#idle));
   }
@@ -96,6 +117,7 @@ export class Lifetime<User> {
   end(): void {
     this.#over = true;
     clearTimeout(this.#idle);
+    clearInterval(this.#look?.silence);
   }
 
   /** It was kept long enough; what a tmux session does is not idle. */
@@ -104,21 +126,35 @@ export class Lifetime<User> {
     this.settle();
   }
 
-  #lookForWork(): { found: Promise<boolean> } {
+  #lookForWork(): Look {
     if (this.#look) return this.#look;
     const found = Promise.withResolvers<boolean>();
-    this.#look = { found: found.promise };
-    this.#config.guestWork(() => {
-      this.#tmux = true;
-      found.resolve(true);
-    }).then(() => {
+    let silences = 0;
+    const silence = setInterval(async () => {
+      silences = await this.#config.standsStill() ? 0 : silences + 1;
+      if (silences === SILENCES) over(true);
+    }, this.#config.silenceMs ?? SILENCE_MS);
+    // The supervisor must not outlive its VM for this, either.
+    Deno.unrefTimer(Number(silence));
+    const look = this.#look = { found: found.promise, silence };
+    const over = (silent: boolean) => {
+      // What a guest tells later that was silent for so long is too late.
+      if (this.#look !== look) return;
+      clearInterval(silence);
       this.#tmux = false;
       this.#look = null;
       found.resolve(false);
       if (this.#users.size > 0 || this.#keep || this.#over) return;
       this.#over = true;
-      this.#config.stop();
-    });
-    return this.#look;
+      this.#config.stop(silent);
+    };
+    const told = () => over(false);
+    this.#config.guestWork(() => {
+      if (this.#look !== look) return;
+      clearInterval(silence);
+      this.#tmux = true;
+      found.resolve(true);
+    }).then(told, told);
+    return look;
   }
 }

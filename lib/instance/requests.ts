@@ -4,6 +4,7 @@ import { reason, VibeError } from "../errors.ts";
 import type { PlannedMount } from "../plan/plan.ts";
 import type {
   ControlRequest,
+  RequestArgs,
   RequestName,
   RequestResult,
   SupervisorEvent,
@@ -14,7 +15,7 @@ import type {
 export interface Answerer {
   status(): Promise<VmStatus>;
   stop(force: boolean): void;
-  keep(on: boolean): void;
+  keep(how: RequestArgs<"keep">): void;
   addMount(mount: PlannedMount): Promise<void>;
   removeMount(guest: string, force: boolean): Promise<void>;
 }
@@ -57,7 +58,7 @@ async function valueOf(
       vm.stop(question.force);
       return null;
     case "keep":
-      vm.keep(question.on);
+      vm.keep(question);
       return null;
     case "mountAdd":
       await vm.addMount(question.mount);

@@ -25,6 +25,7 @@ import {
   encodeControl,
   helloText,
   parseHello,
+  type RequestArgs,
   type SupervisorEvent,
   type VmState,
   type VmStatus,
@@ -48,7 +49,7 @@ const FAREWELL_MS = 2000;
 const RUNTIME_LOST_MS = 1000;
 
 /** Events that end the supervisor. */
-type End = { why: "asked" | "unused" } | { why: "exited"; exit: VmExit } | {
+type End = { why: "asked" | "unused" | "silent" } | { why: "exited"; exit: VmExit } | {
   why: "failed";
   error: VibeError;
   /** The guest is in order, and can be asked to power off. */
@@ -94,7 +95,8 @@ export class Supervisor {
     this.#lifetime = new Lifetime({
       ...plan,
       guestWork: (held) => this.#guest.waitForWork(held),
-      stop: () => this.#end.resolve({ why: "unused" }),
+      standsStill: async () => await this.#vm?.paused() ?? false,
+      stop: (silent) => this.#end.resolve({ why: silent ? "silent" : "unused" }),
     });
   }
 
@@ -155,7 +157,7 @@ export class Supervisor {
       pid: Deno.pid,
       version: VERSION,
       keep: this.#lifetime.keep,
-      idleMinutes: this.#plan.idleMinutes,
+      idleMinutes: this.#lifetime.idleMinutes,
       heldBy: this.#lifetime.heldBy,
       sessions: this.#guest.sessions(),
       usage: usage ?? null,
@@ -163,9 +165,10 @@ export class Supervisor {
     };
   }
 
-  /** Whether the VM stays when nobody uses it. */
-  keep(on: boolean): void {
-    this.#log(`keep: ${on}`);
+  /** Whether the VM stays when nobody uses it, and how long. */
+  keep({ on = this.#lifetime.keep, idleMinutes }: RequestArgs<"keep">): void {
+    this.#log(`keep: ${on}, idle: ${idleMinutes ?? "as before"}`);
+    if (idleMinutes !== undefined) this.#lifetime.idleMinutes = idleMinutes || null;
     this.#lifetime.setKeep(on);
   }
 

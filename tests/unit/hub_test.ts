@@ -13,6 +13,7 @@ import {
   FROM_CLIENT,
   FROM_SUPERVISOR,
 } from "../../lib/agent/messages.ts";
+import { waitForGuestWork } from "../../lib/instance/guest_work.ts";
 import { Hub } from "../../lib/instance/hub.ts";
 import { streamPair } from "../support/memory_stream.ts";
 
@@ -30,7 +31,8 @@ function guest() {
     arrived = Promise.withResolvers();
   });
   const hub = new Hub();
-  hub.attachAgent(new FrameConnection(hubEnd, FROM_SUPERVISOR));
+  const agent = new FrameConnection(hubEnd, FROM_SUPERVISOR);
+  hub.attachAgent(agent);
   hub.accepting = true;
   const next = async (type: number): Promise<Frame> => {
     for (;;) {
@@ -39,7 +41,7 @@ function guest() {
       await arrived.promise;
     }
   };
-  return { hub, next, sent };
+  return { hub, next, sent, agent };
 }
 
 /** A command attached to the hub. */
@@ -194,6 +196,22 @@ Deno.test("requests are answered, and fail with the agent", async () => {
   hub.detachAgent("it started anew");
   deepStrictEqual(await exec.exit, { kind: "failed", errno: 5, message: "it started anew" });
   throws(() => hub.request(FrameType.poweroff, new Uint8Array(1)), /not connected/);
+});
+
+Deno.test("work in the guest is asked for again when the agent was started anew", async () => {
+  const { hub, next, agent } = guest();
+  let held = 0;
+  const none = waitForGuestWork(hub, () => held++);
+  const first = await next(FrameType.exec);
+  hub.onAgentFrame(frame(first.stream, FrameType.stdout, text("held\n")));
+  hub.attachAgent(agent);
+  const second = await next(FrameType.exec);
+  hub.onAgentFrame(frame(second.stream, FrameType.exit, exited(0)));
+  await none;
+  strictEqual(held, 1);
+  hub.loseAgent();
+  await waitForGuestWork(hub, () => held++);
+  strictEqual(held, 1);
 });
 
 Deno.test("nothing can be started before the VM is ready", async () => {

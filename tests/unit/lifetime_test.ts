@@ -6,12 +6,19 @@ import { Lifetime } from "../../lib/instance/lifetime.ts";
 /** A lifetime over a guest whose work the test begins and ends. */
 function lifetime(config: { keep?: boolean; idleMinutes?: number | null } = {}) {
   const looks: { held: () => void; over: () => void }[] = [];
+  const machine = { standsStill: false };
   let stops = 0;
+  const silent: boolean[] = [];
   const life = new Lifetime<string>({
     keep: config.keep ?? false,
     idleMinutes: config.idleMinutes ?? null,
     guestWork: (held) => new Promise((over) => looks.push({ held, over })),
-    stop: () => stops++,
+    standsStill: () => Promise.resolve(machine.standsStill),
+    stop: (without) => {
+      stops++;
+      silent.push(without);
+    },
+    silenceMs: 5,
   });
   /** The guest has no work, or no more; the consequences have come when this resolves. */
   const over = async () => {
@@ -19,7 +26,7 @@ function lifetime(config: { keep?: boolean; idleMinutes?: number | null } = {}) 
     await new Promise((resolve) => setTimeout(resolve));
     return stops;
   };
-  return { life, looks, over };
+  return { life, looks, over, machine, silent };
 }
 
 Deno.test("the last to leave ends it, once the guest has no work", async () => {
@@ -90,4 +97,46 @@ Deno.test("the idle limit ends a kept VM, but not its work", async () => {
   looks[0].held();
   strictEqual(life.heldBy, "tmux");
   strictEqual(await over(), 1);
+});
+
+const sleep = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+Deno.test("a guest that does not tell is given up, but not while its machine stands still", async () => {
+  const { life, looks, machine, silent } = lifetime();
+  machine.standsStill = true;
+  life.enter("a");
+  const why = life.after("a");
+  life.leave("a");
+  await sleep(200);
+  deepStrictEqual(silent, []);
+  machine.standsStill = false;
+  strictEqual(await why, null);
+  deepStrictEqual(silent, [true]);
+  looks[0].held();
+  strictEqual(life.heldBy, null);
+});
+
+Deno.test("a guest that has told of its work may be silent; one with users, too", async () => {
+  const { life, looks, silent } = lifetime();
+  life.settle();
+  looks[0].held();
+  await sleep(200);
+  deepStrictEqual([life.heldBy, silent], ["tmux", []]);
+  const other = lifetime();
+  other.life.settle();
+  other.life.enter("a");
+  await sleep(200);
+  deepStrictEqual(other.silent, []);
+  other.life.leave("a");
+  strictEqual(other.looks.length, 2);
+  strictEqual(await other.over(), 1);
+  deepStrictEqual(other.silent, [false]);
+});
+
+Deno.test("the idle limit can be changed while it runs", async () => {
+  const { life, looks } = lifetime({ keep: true });
+  life.idleMinutes = 1 / 6000;
+  life.setKeep(true);
+  await sleep(50);
+  deepStrictEqual([looks.length, life.keep], [1, false]);
 });
