@@ -92,34 +92,58 @@ export async function roundTrips(
   return { run_p50: at(0.5), run_p99: at(0.99) };
 }
 
-/** From a key to its echo, beside a shell of the host's; in `cat`, so that no editor is measured. */
-export async function echo(
-  project: Project,
-): Promise<Record<"echo_p50" | "echo_p99" | "echo_flood_p50" | "echo_flood_p99", Measure>> {
-  const local = await echoTimes(new RawTerminal(["cat"], project));
-  const idle = await echoTimes(await guestCat(project));
-  const flood = project.spawn([
-    "run",
-    "--",
-    "sh",
-    "-c",
-    "head -c 1000000000 /dev/zero; sleep 1000",
-  ]);
-  const drained = flood.stdout.pipeTo(new WritableStream());
-  const busy = await echoTimes(await guestCat(project));
-  flood.kill();
-  await Promise.all([drained, flood.stdin.close(), flood.stderr.cancel(), flood.status]);
-  const at = (times: number[], share: number): Measure => ({
-    value: percentile(times, share),
-    floor: percentile(local, share),
+/** Conditions under which a key is typed, and the two figures of each. */
+const ECHOES = ["echo", "echo_flood", "echo_unread"] as const;
+type EchoFigure = `${typeof ECHOES[number]}_${"p50" | "p99"}`;
+
+/**
+ * From a key to its echo, beside a terminal of the host's; in `cat`, so that no editor is measured.
+ * Alone; while another session writes without end; and while one does that nobody reads.
+ */
+export async function echo(project: Project): Promise<Record<EchoFigure, Measure>> {
+  const floor = await echoTimes(new RawTerminal(["cat"], project));
+  const times = [
+    await echoTimes(await guestCat(project)),
+    await besideFlood(project, true),
+    await besideFlood(project, false),
+  ];
+  const at = (own: number[], share: number): Measure => ({
+    value: percentile(own, share),
+    floor: percentile(floor, share),
     unit: "s",
   });
-  return {
-    echo_p50: at(idle, 0.5),
-    echo_p99: at(idle, 0.99),
-    echo_flood_p50: at(busy, 0.5),
-    echo_flood_p99: at(busy, 0.99),
-  };
+  return Object.fromEntries(
+    ECHOES.flatMap((name, index) => [
+      [`${name}_p50`, at(times[index], 0.5)],
+      [`${name}_p99`, at(times[index], 0.99)],
+    ]),
+  ) as Record<EchoFigure, Measure>;
+}
+
+async function besideFlood(project: Project, read: boolean): Promise<number[]> {
+  const script = "echo $$ >&2; exec cat /dev/zero";
+  const flood = project.spawn(["run", "--", "sh", "-c", script]);
+  const said = flood.stderr.getReader();
+  const pid = new TextDecoder().decode((await said.read()).value).trim();
+  let bytes = 0;
+  const sink = () =>
+    new WritableStream({ write: (chunk: Uint8Array) => void (bytes += chunk.byteLength) });
+  const drained = read ? flood.stdout.pipeTo(sink()) : null;
+  if (!read) {
+    // It has filled every buffer on the way once it sleeps in a write.
+    await project.sh(`until grep -q ' S ' /proc/${pid}/stat; do sleep 0.1; done`);
+  }
+  const times = await echoTimes(await guestCat(project));
+  flood.kill();
+  await Promise.all([
+    drained ?? flood.stdout.cancel(),
+    said.cancel(),
+    flood.stdin.close(),
+    flood.status,
+  ]);
+  // As much as makes a flood.
+  if (read && bytes < 1e8) throw new Error(`only ${bytes} bytes came while keys were typed`);
+  return times;
 }
 
 async function guestCat(project: Project): Promise<RawTerminal> {

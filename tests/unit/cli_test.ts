@@ -147,6 +147,25 @@ Deno.test("--help and --version touch nothing and load nothing native", async ()
   }
 });
 
+Deno.test("logs --provision prints the log of the last image build on this host", async () => {
+  const cache = await Deno.makeTempDir();
+  const argv = [Deno.execPath(), "run", "--allow-all", MAIN, "logs", "--provision"];
+  const logs = () => run(argv, { cwd: cache, env: { VIBE_CACHE: cache, NO_COLOR: "1" } });
+  try {
+    const none = await logs();
+    strictEqual(none.code, 125);
+    match(none.stderr, /^vibe: There is no log of an image build in /);
+    await Deno.mkdir(`${cache}/logs`);
+    for (const [index, name] of ["new", "old", "install-newest"].entries()) {
+      await Deno.writeTextFile(`${cache}/logs/${name}.log`, `${name}\n`);
+      await Deno.utime(`${cache}/logs/${name}.log`, 0, [2000, 1000, 3000][index]);
+    }
+    deepStrictEqual(await logs(), { success: true, code: 0, stdout: "new\n", stderr: "" });
+  } finally {
+    await Deno.remove(cache, { recursive: true });
+  }
+});
+
 Deno.test("the table of shares lines up, also with wide characters", () => {
   const table = formatMounts([
     { host: "/home/me/my-project", guest: "/root/my-project", readOnly: false },

@@ -1,12 +1,25 @@
 /** Completions as bash, zsh and fish use them, in real shells on a terminal. */
 
 import { match, ok, rejects, strictEqual } from "node:assert/strict";
+import { projectInstance } from "../../lib/paths.ts";
 import { which } from "../../lib/process.ts";
 import { TestTerminal } from "../support/terminal.ts";
 import { vibeCommand } from "../support/vibe.ts";
 
 /** Ctrl-U. */
 const CLEAR_LINE = "\x15";
+
+/** A project whose name would do something if anybody evaluated it. */
+const ODD = "odd $(touch planted) 'it'";
+
+/** A VM of a project, as far as lists of VMs go. */
+async function makeVm(data: string, project: string): Promise<void> {
+  await Deno.mkdir(`${project}/.vibe`, { recursive: true });
+  await Deno.writeTextFile(`${project}/.vibe/instance.json`, "{}");
+  const instance = await projectInstance(project);
+  await Deno.mkdir(`${data}/registry`, { recursive: true });
+  await Deno.writeTextFile(`${data}/registry/${instance.id}.json`, JSON.stringify(instance));
+}
 
 /** A home with vibe on PATH, completions installed, and images with names. */
 async function withShell(
@@ -22,6 +35,7 @@ async function withShell(
   for (const name of ["wonderful", "marvellous"]) {
     await Deno.writeTextFile(`${home}/cache/images/${name}.json`, '{"base":"x"}');
   }
+  await makeVm(`${home}/data`, `${home}/${ODD}`);
   const env = {
     ...Deno.env.toObject(),
     HOME: home,
@@ -94,6 +108,9 @@ for (const { shell, rc } of SHELLS) {
       const hostile = "'$(touch planted)' \"`touch planted`\"";
       terminal.type(`${CLEAR_LINE}vibe --verbose ${hostile} --image marvel\t`);
       await terminal.waitFor(/READY> vibe --verbose .* --image marvellous$/);
+      // A name comes out as one word, whatever is in it.
+      terminal.type(`${CLEAR_LINE}vibe rm ${home}/od\t\r`);
+      await terminal.waitFor(/\/odd \$\(touch planted\) 'it'\nRemove this VM, .*\[y\/N\]$/);
       await rejects(Deno.stat(`${home}/planted`), Deno.errors.NotFound);
     }));
 }

@@ -46,6 +46,16 @@ Deno.test("vibe cp", async (t) => {
     deepStrictEqual(names(project.path("into")), ["a", "hostname"]);
   });
 
+  await t.step("Tab completes what is in the guest, quoted for the shell", async () => {
+    await project.sh("touch '/opt/it is $(odd)'");
+    const offered = async (...words: string[]) =>
+      (await project.vibe(["__complete", ...words])).stdout;
+    strictEqual(await offered("zsh", "cp", "guest:/opt/t"), "none\nguest:/opt/there/\n");
+    const line = "vibe cp guest:/opt/it";
+    strictEqual(await offered("bash", "9", line, "/opt/it"), "none\n/opt/it\\ is\\ \\$\\(odd\\)\n");
+    await project.sh("rm /opt/it*");
+  });
+
   await t.step("what cannot be is said, and leaves nothing behind", async () => {
     const refused = async (pattern: RegExp, ...words: string[]) => {
       const { code, stderr } = await cp(...words);

@@ -37,6 +37,20 @@ Deno.test("doctor: a host without QEMU, and a runtime directory that others may 
   match(of("programs")[0].remedy!, /install .*qemu-system/);
   strictEqual(of("runtime directory")[0].state, "problem");
   match(of("runtime directory")[0].remedy!, /700/);
+
+  // A package manager that brings QEMU, whoever runs the tests.
+  const scripts = {
+    sudo: 'case $1 in -v) exit ;; esac\nexec "$@"',
+    "apt-get": `case $1 in install) ln -s /usr/bin/qemu-system-* '${bin}' ;; esac`,
+  };
+  for (const [name, script] of Object.entries(scripts)) {
+    await Deno.remove(`${bin}/${name}`).catch(() => {});
+    await Deno.writeTextFile(`${bin}/${name}`, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  }
+  await Deno.chmod(project.env.VIBE_RUNTIME, 0o700);
+  const fixed = await project.vibe(["doctor", "--fix"], { env: { PATH: bin } });
+  strictEqual(fixed.code, 0, fixed.stdout + fixed.stderr);
+  match(fixed.stdout, /^ok +programs: /m);
 });
 
 Deno.test("doctor: a guest that is well, and one that is not", async () => {
@@ -47,7 +61,10 @@ Deno.test("doctor: a guest that is well, and one that is not", async () => {
   const well = await findings(project);
   strictEqual(well.code, 0, JSON.stringify(well.of("network")));
   for (const check of ["VM", "agent", "clock", "room"]) strictEqual(well.of(check)[0].state, "ok");
-  strictEqual(well.of("share").length, 2);
+  // The test's cache may add a share to each VM.
+  const shares = ({ of }: typeof well) =>
+    of("share").filter(({ text }) => !text.includes("/root/.cache/"));
+  strictEqual(shares(well).length, 2);
 
   const broken = await project.sh(
     "date -s @$(( $(date +%s) - 3600 )) && ip route del default && umount /mnt/data && rmdir /mnt/data",
@@ -58,6 +75,6 @@ Deno.test("doctor: a guest that is well, and one that is not", async () => {
   // Whoever attaches finds it set right.
   strictEqual(ill.of("clock")[0].state, "ok");
   strictEqual(ill.of("network")[0].state, "problem");
-  deepStrictEqual(ill.of("share").map(({ state }) => state), ["ok", "problem"]);
-  ok(ill.of("share")[1].text.includes("/mnt/data"));
+  deepStrictEqual(shares(ill).map(({ state }) => state), ["ok", "problem"]);
+  ok(shares(ill)[1].text.includes("/mnt/data"));
 });

@@ -93,12 +93,17 @@ Deno.test("faults that a running VM outlives, and one that it does not", async (
   await t.step("the supervisor suspended: said, not waited for; then all goes on", async () => {
     const [{ pid }] = await supervisorsOf(project);
     Deno.kill(pid, "SIGSTOP");
-    const { code, stderr } = await project.sh("true");
-    const [{ state }] = JSON.parse((await project.vibe(["ls", "--json"])).stdout);
+    const commands = [["run", "true"], ["mount", "ls"], ["doctor"]];
+    const [list, table, ...said] = await Promise.all(
+      [["ls", "--json"], ["ls"], ...commands].map((words) => project.vibe(words)),
+    );
     Deno.kill(pid, "SIGCONT");
-    strictEqual(code, 125);
-    match(stderr, /its supervisor does not answer\n.*vibe stop --force/);
-    strictEqual(state, "silent");
+    strictEqual(JSON.parse(list.stdout)[0].state, "silent");
+    match(table.stdout, /^\* .* does not answer /m);
+    deepStrictEqual(said.map(({ code }) => code), [125, 125, 1]);
+    for (const { stdout, stderr } of said) {
+      match(stdout + stderr, /its supervisor does not answer\n.*vibe stop --force/);
+    }
     strictEqual(await boot(), first);
   });
 
@@ -130,6 +135,24 @@ Deno.test("faults that a running VM outlives, and one that it does not", async (
       strictEqual((await project.sh("grep -c ' /root/project ' /proc/mounts")).stdout, "1\n");
     },
   );
+
+  await t.step("the agent killed while it writes: the same, wherever it was cut off", async () => {
+    for (let i = 0; i < 3; i++) {
+      const flood = project.spawn(["run", "--", "cat", "/dev/zero"]);
+      const said = new Response(flood.stderr).text();
+      const reader = flood.stdout.getReader();
+      for (let bytes = 0; bytes < 20e6;) bytes += (await reader.read()).value!.byteLength;
+      const rest = (async () => {
+        while (!(await reader.read()).done);
+      })();
+      await project.sh("pkill -KILL -f '^vibe-agent --port'");
+      match(await said, /^vibe: Lost "cat": the guest agent started anew\n/);
+      await rest;
+      await flood.stdin.close();
+      strictEqual((await flood.status).code, 125);
+      strictEqual(await boot(), first);
+    }
+  });
 
   const panics = "the guest's kernel panics: said, with the end of its console";
   const panic = async () => {

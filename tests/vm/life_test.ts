@@ -25,6 +25,12 @@ function ended(project: Project): AsyncDisposable {
 const bootId = async (project: Project) =>
   (await project.sh("cat /proc/sys/kernel/random/boot_id")).stdout;
 
+/** QEMU's process. */
+async function machineOf(project: Project): Promise<number> {
+  const all = await project.processes(project.env.VIBE_RUNTIME);
+  return all.find(({ command }) => /^\S*qemu-system-/.test(command))!.pid;
+}
+
 /** Its status and stdout; what takes long on a busy host, it says on stderr. */
 async function said(project: Project, ...args: string[]): Promise<[number, string]> {
   const { code, stdout } = await project.vibe(args);
@@ -49,10 +55,10 @@ Deno.test("a VM that is kept, restarted, held by tmux, stopped", async (t) => {
     strictEqual(await bootId(project), again);
   });
 
-  await t.step("vibe stop ends it in good order; sessions are told", async () => {
+  await t.step("vibe stop, by directory, ends it in good order; sessions are told", async () => {
     const session = project.vibe(["run", "--", "sleep", "1000"]);
     await project.sh("until pgrep -xf 'sleep 1000'; do sleep 0.1; done");
-    deepStrictEqual(await said(project, "stop"), [0, ""]);
+    deepStrictEqual(await said(project, "stop", "../project"), [0, ""]);
     const { code, stderr } = await session;
     strictEqual(code, 125);
     strictEqual(stderr, "vibe: The VM was stopped\n");
@@ -80,12 +86,54 @@ Deno.test("a VM that is kept, restarted, held by tmux, stopped", async (t) => {
     },
   );
 
-  await t.step("--keep keeps it as well; vibe stop --all ends it", async () => {
+  await t.step("--keep keeps it as well; stop --all --force ends what stop does not", async () => {
     strictEqual((await project.sh("true", ["--keep"])).code, 0);
     boot = await bootId(project);
     strictEqual(await bootId(project), boot);
+    Deno.kill(await machineOf(project), "SIGSTOP");
+    const stop = said(project, "stop");
+    const log = () => Deno.readTextFile(project.state("supervisor.log"));
+    while (!(await log()).includes("state: stopping")) await new Promise((r) => setTimeout(r, 50));
     deepStrictEqual(await said(project, "stop", "--all", "--force"), [0, ""]);
+    deepStrictEqual(await stop, [0, ""]);
     await project.stopped();
+  });
+
+  await t.step("a VM with a name: restarted, stopped and removed by it", async () => {
+    const name = ["--name", "tool"];
+    const bootOf = async () =>
+      (await project.sh("cat /proc/sys/kernel/random/boot_id", name)).stdout;
+    strictEqual((await project.vibe(["start", ...name])).code, 0);
+    boot = await bootOf();
+    strictEqual((await project.vibe(["restart", ...name])).code, 0);
+    const again = await bootOf();
+    match(again, /^[-0-9a-f]{36}\n$/);
+    notStrictEqual(again, boot);
+    const state = async () => {
+      const all = JSON.parse((await project.vibe(["ls", "--json"])).stdout);
+      return all.find(({ title }: { title: string }) => title === "tool")?.state;
+    };
+    strictEqual(await state(), "running");
+    // Of several, those that do not run are no error; one that there is none of is, before any stops.
+    match((await project.vibe(["stop", "tool", "tol"])).stderr, /There is no VM of "tol"/);
+    strictEqual(await state(), "running");
+    deepStrictEqual(await said(project, "stop", "tool", project.dir), [0, ""]);
+    strictEqual(await state(), "stopped");
+    deepStrictEqual(await said(project, "rm", "--yes", "tool"), [0, "tool\n"]);
+    strictEqual(await state(), undefined);
+  });
+
+  await t.step("rm --all asks, and takes no for an answer", async () => {
+    for (const [answer, code] of [["n", 130], ["y", 0]] as const) {
+      using terminal = new TestTerminal(vibeCommand("rm", "--all"), {
+        cwd: "/",
+        env: project.env,
+      });
+      await terminal.waitFor(/\/project\nRemove this VM, .*\[y\/N\]$/);
+      terminal.type(`${answer}\r`);
+      strictEqual(await terminal.exited, code);
+    }
+    deepStrictEqual(await said(project, "ls", "--json"), [0, "[]\n"]);
   });
 });
 
@@ -100,10 +148,12 @@ Deno.test("looking at VMs, changing one, removing it", async (t) => {
     match(stderr, /There is no VM of/);
   });
 
-  await t.step("vibe ls and info tell how it is, without keeping it", async () => {
-    {
-      await using _hold = await project.hold(["--cpus", "1"]);
-      const [vm] = JSON.parse((await project.vibe(["ls", "--json"])).stdout);
+  const list = async () => JSON.parse((await project.vibe(["ls", "--json"])).stdout);
+  {
+    await using hold = await project.hold(["--cpus", "1"]);
+
+    await t.step("vibe ls and info tell how it is, without keeping it", async () => {
+      const [vm] = await list();
       deepStrictEqual([vm.title, vm.here, vm.state, vm.image], [
         project.dir,
         true,
@@ -122,11 +172,32 @@ Deno.test("looking at VMs, changing one, removing it", async (t) => {
       match(stdout, /^Size: +1 CPU, 2048 MiB$/m);
       match(stdout, /^Stays: +until its last terminal leaves$/m);
       match(stdout, /^sh -c echo up; cat +no +\d+ s$/m);
-    }
-    await project.stopped();
-    const [stopped] = JSON.parse((await project.vibe(["ls", "--json"])).stdout);
-    deepStrictEqual([stopped.state, stopped.sessions, stopped.cpus], ["stopped", [], null]);
-  });
+    });
+
+    await t.step(
+      "a machine that stands still is seen to, and outlives its last session",
+      async () => {
+        const machine = await machineOf(project);
+        Deno.kill(machine, "SIGSTOP");
+        strictEqual((await list())[0].state, "paused");
+        const ill = await project.vibe(["doctor"]);
+        strictEqual(ill.code, 1);
+        match(ill.stdout, /^PROBLEM +VM: it stands still/m);
+        hold.child.kill("SIGTERM");
+        strictEqual((await hold.child.status).code, 143);
+        match((await project.vibe(["ls"])).stdout, /^\* .* paused /m);
+        // Only when it goes on can the guest tell that there is nothing in it to be kept.
+        Deno.kill(machine, "SIGCONT");
+        await project.stopped();
+        match(
+          await Deno.readTextFile(project.state("supervisor.log")),
+          /ending: \{"why":"unused"\}/,
+        );
+        const [stopped] = await list();
+        deepStrictEqual([stopped.state, stopped.sessions, stopped.cpus], ["stopped", [], null]);
+      },
+    );
+  }
 
   await t.step("other options for a running VM: the command that restarts it is said", async () => {
     await using _hold = await project.hold(["--mount", "/etc/hosts:hosts:ro"]);
@@ -140,16 +211,20 @@ Deno.test("looking at VMs, changing one, removing it", async (t) => {
   await t.step("on a terminal it is asked", async () => {
     await project.stopped();
     strictEqual((await project.vibe(["start"])).code, 0);
-    using terminal = new TestTerminal(vibeCommand("--cpus", "1"), {
-      cwd: project.dir,
-      env: project.env,
-    });
+    const shell = () =>
+      new TestTerminal(vibeCommand("--cpus", "1"), { cwd: project.dir, env: project.env });
+    using terminal = shell();
     await terminal.waitFor(/already runs, with --cpus 2\.\n.*\[y\/N\]$/m);
-    terminal.type("y\r");
-    await terminal.waitFor(AT_PROMPT);
-    terminal.type("nproc; exit\r");
-    await terminal.waitFor(/^1\n/m);
-    await terminal.exited;
+    terminal.type("n\r");
+    await terminal.waitFor(/vibe restart --cpus 1$/m);
+    strictEqual(await terminal.exited, 125);
+    using again = shell();
+    await again.waitFor(/already runs, with --cpus 2\.\n.*\[y\/N\]$/m);
+    again.type("y\r");
+    await again.waitFor(AT_PROMPT);
+    again.type("nproc; exit\r");
+    await again.waitFor(/^1\n/m);
+    await again.exited;
     await project.stopped();
   });
 
@@ -240,5 +315,12 @@ Deno.test("a terminal leaves: by the keys for it, by a signal; Ctrl-Z stays in t
     strictEqual(await terminal.exited, 0);
     strictEqual(await bootId(project), boot);
     strictEqual(await bootId(project), boot);
+  });
+
+  await t.step("the VM that was left so ends by itself, an idle minute later", async () => {
+    deepStrictEqual(await said(project, "start", "--idle", "1"), [0, ""]);
+    match((await project.vibe(["info"])).stdout, /^Stays: +until `vibe stop`, for 1 min$/m);
+    await project.stopped();
+    match(await Deno.readTextFile(project.state("supervisor.log")), /ending: \{"why":"unused"\}/);
   });
 });
