@@ -3,8 +3,8 @@
  * a terminal of its own, opened when it is needed; our own input reaches it when all is done.
  */
 
-import type { Exec } from "../agent/client.ts";
-import { exitWithin } from "../agent/limit.ts";
+import type { Exec, Sinks } from "../agent/client.ts";
+import { exitWithin, type LimitedExit } from "../agent/limit.ts";
 import { execScript, type Script } from "../agent/script.ts";
 import { Dialogue } from "../console/dialogue.ts";
 import { ConsoleScript } from "../console/script.ts";
@@ -12,7 +12,7 @@ import { isInteractive } from "../console/terminal.ts";
 import { ExitCode, printable, VibeError } from "../errors.ts";
 import type { ReadyVm } from "../instance/start.ts";
 import type { LoadedAction } from "./actions.ts";
-import { exitCodeOf, joinSession, type SessionEnd, stdoutSinks } from "./session.ts";
+import { countedSinks, exitCodeOf, joinSession, type SessionEnd, stdoutSinks } from "./session.ts";
 
 /** A shell that does not say anything is typed at all the same, only less neatly. */
 const PROMPT_MS = 10_000;
@@ -25,7 +25,11 @@ const SIGPIPE = 13;
 export interface ActionOptions {
   /** Seconds that each script may take; none or 0 for no limit. */
   timeout?: number;
+  /** Where all that is said goes instead of our own stdout and stderr. */
+  sinks?: Sinks;
 }
+
+const SUCCESS: LimitedExit = { status: { kind: "exited", code: 0 }, endedBy: null };
 
 /**
  * Does all of it. On a terminal the shell is then the user's; otherwise it gets our input, if it was
@@ -50,12 +54,34 @@ export async function runActions(
   }
 }
 
+/**
+ * Runs one script and nothing else, whether or not there is a terminal.
+ *
+ * @throws {VibeError} if the VM goes away.
+ */
+export async function runScript(
+  vm: ReadyVm,
+  script: Script,
+  options: ActionOptions,
+): Promise<SessionEnd> {
+  const session = new ActionSession(vm, [], options);
+  const started = performance.now();
+  const end = await session.runScript(script).catch((error) => {
+    if (isPowerOff(error)) return SUCCESS;
+    throw error;
+  });
+  const durationMs = Math.round(performance.now() - started);
+  return { ...end, durationMs, bytes: session.bytes };
+}
+
 class ActionSession {
+  /** What was said so far. */
+  readonly bytes = { stdout: 0, stderr: 0 };
   readonly #vm: ReadyVm;
   readonly #actions: LoadedAction[];
   readonly #options: ActionOptions;
-  readonly #tty = isInteractive();
-  readonly #sinks = stdoutSinks(() => (this.#script ?? this.#exec)?.signal(SIGPIPE));
+  readonly #tty: boolean;
+  readonly #sinks: Sinks;
   /** Whether anything but scripts is asked for: then what the shell says is for the user. */
   readonly #visible: boolean;
   /** Hears all that the user sees. */
@@ -76,6 +102,10 @@ class ActionSession {
     this.#vm = vm;
     this.#actions = actions;
     this.#options = options;
+    // Without actions it is for one script, after which nobody types.
+    this.#tty = actions.length > 0 && isInteractive();
+    const own = stdoutSinks(() => (this.#script ?? this.#exec)?.signal(SIGPIPE));
+    this.#sinks = countedSinks(options.sinks ?? own, this.bytes);
     this.#visible = this.#tty || actions.some(({ kind }) => kind !== "script");
     // Searched for from now on: however much is said before its turn comes, nothing is missed.
     let before: Promise<unknown> = Promise.resolve();
@@ -100,8 +130,10 @@ class ActionSession {
           await this.#expect(action.text, this.#found[expected++], action.seconds);
           break;
         case "script": {
-          const status = await this.#runScript(action.script);
-          if (status !== 0) return status;
+          const { timeout } = this.#options;
+          const end = await this.runScript(action.script);
+          const code = exitCodeOf(end, { argv: [action.script.name], tty: false, timeout });
+          if (code !== 0) return code;
         }
       }
     }
@@ -168,11 +200,11 @@ class ActionSession {
     });
   }
 
-  #runScript(script: Script): Promise<number> {
+  runScript(script: Script): Promise<LimitedExit> {
     return this.#vm.info.login === "agent" ? this.#runByAgent(script) : this.#runAtConsole(script);
   }
 
-  async #runByAgent(script: Script): Promise<number> {
+  async #runByAgent(script: Script): Promise<LimitedExit> {
     const { attachment, info } = this.#vm;
     const { timeout } = this.#options;
     const heard = (sink: "stdout" | "stderr") => (chunk: Uint8Array) => {
@@ -187,22 +219,22 @@ class ActionSession {
     sent.then(() => exec.closeStdin());
     const end = await exitWithin(exec, { timeoutMs: (timeout ?? 0) * 1000 });
     this.#script = null;
-    return exitCodeOf(end, { argv: [script.name], tty: false, timeout });
+    return end;
   }
 
-  async #runAtConsole({ name, content }: Script): Promise<number> {
+  async #runAtConsole({ name, content }: Script): Promise<LimitedExit> {
     const { timeout } = this.#options;
     this.#open();
     const script = new ConsoleScript(crypto.randomUUID().slice(0, 8), this.#visible);
     const dialogue = new Dialogue((bytes) => this.#exec!.write(bytes));
     this.#console = { script, dialogue };
     const running = script.run(dialogue, name, content, this.#tty);
-    const status = timeout ? await dialogue.within(running, timeout * 1000) : await running;
+    const code = timeout ? await dialogue.within(running, timeout * 1000) : await running;
     // Otherwise the rest is of no interest, either.
     if (this.#visible) this.#console = null;
-    if (status !== null) return status;
-    const message = `Cannot finish "${name}": it took longer than ${timeout} s`;
-    throw new VibeError("RUN_TIMEOUT", message, { exitCode: ExitCode.timedOut });
+    // It cannot be ended there: the console is all that there is.
+    if (code === null) return { status: null, endedBy: "timeout" };
+    return { status: { kind: "exited", code }, endedBy: null };
   }
 }
 

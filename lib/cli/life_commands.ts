@@ -8,13 +8,16 @@ import type { Progress } from "../progress.ts";
 import type { CliOptions } from "./options.ts";
 import { printError } from "./output.ts";
 import { terminalProgress } from "./progress.ts";
-import { progressFor, startHere } from "./session_commands.ts";
+import { isReported, noReport, plan, progressFor, startHere } from "./session_commands.ts";
 import { findTarget, namedTarget, type Target } from "./target.ts";
 
 /** Starts the VM of this directory, or lets the one that runs stay. */
-export async function start(options: CliOptions): Promise<number> {
+export async function start(asked: CliOptions): Promise<number> {
+  const options = { ...asked, keep: true };
+  if (options.plan) return await plan({ run: null, actions: [], startOnly: true }, options);
+  if (isReported(options)) throw noReport("a start", "`vibe info --json` tells of a VM that runs.");
   using progress = progressFor(options);
-  using vm = await startHere({ ...options, keep: true }, progress);
+  using vm = await startHere(options, progress);
   if (!options.quiet) say(`the VM of "${vm.info.instance.title}" runs until \`vibe stop\`.`);
   return 0;
 }
@@ -42,7 +45,7 @@ export async function stop(words: string[], options: StopOptions): Promise<numbe
 
 /** Stops it, then starts it. */
 export async function restart(options: CliOptions, force: boolean): Promise<number> {
-  {
+  if (!options.plan) {
     using progress = progressFor(options);
     await stopVm(await findTarget(options), { force, progress });
   }

@@ -6,11 +6,11 @@ import { printable } from "../errors.ts";
 import { outlinePlan } from "../plan/make_plan.ts";
 import { looking } from "../plan/means.ts";
 import { type PlanReport, reportPlan } from "../plan/report.ts";
-import { shellWord } from "../process.ts";
 import type { Action } from "./actions.ts";
 import type { CliOptions } from "./options.ts";
 import { printError, printOut } from "./output.ts";
 import { completeOptions } from "./settings.ts";
+import { shownWord } from "./shell_words.ts";
 import { locateTarget } from "./target.ts";
 
 /** What is to be done in the VM. */
@@ -18,6 +18,8 @@ export interface Planned {
   /** The words after `run`; null for a shell. */
   run: string[] | null;
   actions: Action[];
+  /** Nothing: the VM is only started. */
+  startOnly?: boolean;
 }
 
 /** Prints the plan for a command line, and starts nothing. */
@@ -34,7 +36,7 @@ export async function printPlan(planned: Planned, options: CliOptions): Promise<
  * @throws {VibeError} what a start would throw for this command line.
  */
 export async function planFor(
-  { run, actions }: Planned,
+  { actions, ...planned }: Planned,
   options: CliOptions,
   note: (text: string) => void,
 ): Promise<PlanReport> {
@@ -43,7 +45,7 @@ export async function planFor(
   const missing = new Set<string>();
   const outline = await outlinePlan(instance, completed, looking(missing), note);
   const diskImage = instance.kind === "disk" ? instance.title : undefined;
-  const invocation = { options: completed, diskImage, run, actions: actions.map(wordsOf) };
+  const invocation = { ...planned, options: completed, diskImage, actions: actions.map(wordsOf) };
   return reportPlan(outline, invocation, driverName(), [...missing]);
 }
 
@@ -81,8 +83,10 @@ function describe(plan: PlanReport): string {
     row("login", plan.login.via === "agent" ? "over vibe's agent" : "at the console, as root"),
     ...plan.hooks.map((path) => row("first", shown(path))),
     ...plan.login.actions.map((action) => row("then", words(action))),
-    row("directory", plan.workdir === null ? "the user's home" : shown(plan.workdir)),
-    row("run", plan.run ? words(plan.run) : "a login shell"),
+    ...plan.startOnly ? [] : [
+      row("directory", plan.workdir === null ? "the user's home" : shown(plan.workdir)),
+      row("run", plan.run ? words(plan.run) : "a login shell"),
+    ],
     ...plan.timeoutSeconds ? [row("timeout", `${plan.timeoutSeconds} s`)] : [],
     ...plan.ephemeral ? [row("removed", "after that")] : [],
     ...plan.keep ? [row("keep", "it runs on when nobody uses it")] : [],
@@ -102,7 +106,7 @@ function describeDevice(device: PlanReport["devices"][0]): string {
 }
 
 function words(argv: string[]): string {
-  return argv.map((word) => shown(shellWord(word))).join(" ");
+  return argv.map(shownWord).join(" ");
 }
 
 function shown(text: string): string {

@@ -10,6 +10,7 @@ import { addImageCommands } from "./image_program.ts";
 import { addDoctorCommand } from "./doctor_program.ts";
 import { addConfigCommands } from "./config_program.ts";
 import { actionsOf, addActionOptions, joinSeconds } from "./actions.ts";
+import { checkLeadingOptions } from "./leading_options.ts";
 import { addVmOptions, type CliOptions, mergedOptions } from "./options.ts";
 import { VERSION } from "../version.ts";
 import { printError } from "./output.ts";
@@ -27,7 +28,10 @@ export async function parseAndRun(
 ): Promise<number> {
   let code = 0;
   const program = buildProgram((result) => code = result);
-  program.hook("preAction", (_program, command) => onOptions(mergedOptions(command)));
+  program.hook("preAction", (_program, command) => {
+    onOptions(mergedOptions(command));
+    checkLeadingOptions(program, command);
+  });
   try {
     await program.parseAsync(joinSeconds(args, program), { from: "user" });
     return code;

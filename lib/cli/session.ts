@@ -73,15 +73,8 @@ export async function joinSession(vm: Attachment, options: SessionOptions): Prom
   }
   const readerLeft = () => exec?.signal(SIGPIPE);
   const bytes = { stdout: 0, stderr: 0 };
-  const counted = (name: "stdout" | "stderr"): Sink => {
-    const sink = sinks?.[name] ?? writer(Deno[name], readerLeft);
-    return (chunk) => {
-      bytes[name] += chunk.byteLength;
-      return sink(chunk);
-    };
-  };
   const started = performance.now();
-  exec = vm.agent.exec(request, { stdout: counted("stdout"), stderr: counted("stderr") });
+  exec = vm.agent.exec(request, countedSinks(sinks ?? stdoutSinks(readerLeft), bytes));
   onStart?.(exec);
   const left = Promise.withResolvers<null>();
   const keys = detachKeys(tty);
@@ -147,6 +140,15 @@ async function pumpInput(exec: Exec, isLast: (chunk: Uint8Array) => boolean): Pr
 /** Our own stdout and stderr; `readerLeft` is told when nobody reads them any more. */
 export function stdoutSinks(readerLeft: () => void): Sinks {
   return { stdout: writer(Deno.stdout, readerLeft), stderr: writer(Deno.stderr, readerLeft) };
+}
+
+/** The same sinks, with what they take added to `bytes`. */
+export function countedSinks(sinks: Sinks, bytes: SessionEnd["bytes"]): Sinks {
+  const counted = (name: keyof Sinks): Sink => (chunk) => {
+    bytes[name] += chunk.byteLength;
+    return sinks[name](chunk);
+  };
+  return { stdout: counted("stdout"), stderr: counted("stderr") };
 }
 
 function writer(to: typeof Deno.stdout, onReaderGone: () => void): Sink {

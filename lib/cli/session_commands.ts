@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { ExitCode, printable, VibeError } from "../errors.ts";
+import type { Sinks } from "../agent/client.ts";
 import type { Attachment } from "../instance/attach.ts";
 import type { VmInfo } from "../instance/control.ts";
 import { type ReadyVm, startVm } from "../instance/start.ts";
@@ -23,12 +24,7 @@ import { completeOptions, configuredTimeout } from "./settings.ts";
 export async function shell(options: CliOptions): Promise<number> {
   if (options.plan) return await plan({ run: null, actions: [] }, options);
   if (!isInteractive()) return await run([], options);
-  if (options.json || options.result !== undefined) {
-    throw new VibeError("SHELL_REPORT", "Cannot report on a shell on a terminal", {
-      hint: "--json and --result are for `vibe run -- COMMAND`.",
-      exitCode: ExitCode.usage,
-    });
-  }
+  if (isReported(options)) throw noReport("a shell on a terminal", REPORTED);
   using progress = progressFor(options);
   using vm = await startHere(options, progress);
   if (!options.quiet) {
@@ -46,30 +42,36 @@ export async function shell(options: CliOptions): Promise<number> {
 /** What `--send`, `--expect` and `--script` ask for. Resolves to the exit code. */
 export async function act(actions: Action[], options: CliOptions): Promise<number> {
   if (options.plan) return await plan({ run: null, actions }, options);
-  if (options.json || options.result !== undefined) {
-    throw new VibeError("ACTIONS_REPORT", "Cannot report on --send, --expect or --script", {
-      hint: "--json and --result are for `vibe run -- COMMAND`.",
-      exitCode: ExitCode.usage,
-    });
-  }
   const { loadActions } = await import("./actions.ts");
-  const { runActions } = await import("./action_session.ts");
-  const loaded = await loadActions(actions);
-  using progress = progressFor(options);
-  using vm = await startHere(options, progress);
-  const timeout = await configuredTimeout(vm.info.instance, options);
-  const code = await runActions(vm, loaded, { timeout });
-  if (options.rm) await endEphemeral(vm.attachment, progress);
-  return code;
+  const { runActions, runScript } = await import("./action_session.ts");
+  const [first, ...more] = await loadActions(actions);
+  const inVm = async <T>(work: (vm: ReadyVm, timeout?: number) => Promise<T>) => {
+    using progress = progressFor(options);
+    using vm = await startHere(options, progress);
+    const result = await work(vm, await configuredTimeout(vm.info.instance, options));
+    if (options.rm) await endEphemeral(vm.attachment, progress);
+    return result;
+  };
+  if (!isReported(options)) {
+    return await inVm((vm, timeout) => runActions(vm, [first, ...more], { timeout }));
+  }
+  if (first.kind !== "script" || more.length > 0) {
+    throw noReport("--send, --expect or several scripts", REPORTED);
+  }
+  const { script } = first;
+  const session: SessionOptions = { argv: [script.name], tty: false };
+  const join = (sinks?: Sinks) =>
+    inVm((vm, timeout) => runScript(vm, script, { sinks, timeout: session.timeout = timeout }));
+  const { reportedRun } = await import("./run_report.ts");
+  return await reportedRun(options, join, (end) => exitCodeOf(end, session));
 }
 
 /** One command in it; no words are a login shell. Resolves to its exit code. */
 export async function run(argv: string[], options: CliOptions): Promise<number> {
   if (options.plan) return await plan({ run: argv, actions: [] }, options);
-  const reported = options.json || options.result !== undefined;
   const tty = isInteractive() && !options.json;
   const session: SessionOptions = { argv, tty };
-  const start = async (sinks?: SessionOptions["sinks"]) => {
+  const start = async (sinks?: Sinks) => {
     using progress = progressFor(options);
     using vm = await startHere(options, progress);
     const cwd = vm.info.workdir ?? undefined;
@@ -78,12 +80,28 @@ export async function run(argv: string[], options: CliOptions): Promise<number> 
     if (options.rm) await endEphemeral(vm.attachment, progress);
     return end;
   };
-  if (!reported) return exitCodeOf(await start(), session);
+  if (!isReported(options)) return exitCodeOf(await start(), session);
   const { reportedRun } = await import("./run_report.ts");
   return await reportedRun(options, start, (end) => exitCodeOf(end, session));
 }
 
-async function plan(planned: Planned, options: CliOptions): Promise<number> {
+const REPORTED = "--json and --result are for `vibe run -- COMMAND`, and for one --script alone.";
+
+/** Whether the user asks for a report on a program. */
+export function isReported({ json, result }: CliOptions): boolean {
+  return json === true || result !== undefined;
+}
+
+/** The error for what runs no program to report on. */
+export function noReport(what: string, hint: string): VibeError {
+  return new VibeError("REPORT_NONE", `Cannot report on ${what}`, {
+    hint,
+    exitCode: ExitCode.usage,
+  });
+}
+
+/** `--plan`. */
+export async function plan(planned: Planned, options: CliOptions): Promise<number> {
   const { printPlan } = await import("./plan_command.ts");
   return await printPlan(planned, options);
 }

@@ -1,5 +1,8 @@
 /** What a shell's user has typed, as words: quotes and backslashes undone, nothing expanded. */
 
+import { printable } from "../errors.ts";
+import { shellWord } from "../process.ts";
+
 /** A word, perhaps one that is still being typed. */
 export interface ShellWord {
   /** What the shell would pass on, were there nothing to expand. */
@@ -62,10 +65,26 @@ export function splitLine(line: string): string[] {
 
 /** A text as a word that bash reads as just that. */
 export function quoteForBash(text: string): string {
-  if (/[\x00-\x1f\x7f]/.test(text)) return `$'${text.replace(/[\x00-\x1f\x7f'\\]/g, ansiC)}'`;
+  if (/[\x00-\x1f\x7f]/.test(text)) return ansiQuoted(text);
   return text.replace(/[^\w@%+=:,./~\u0080-\uffff-]/g, "\\$&").replace(/^~/, "\\~");
 }
 
-function ansiC(char: string): string {
-  return `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
+/**
+ * A text as a word for a command line that is shown: what {@link printable} would escape is written
+ * as bash, zsh and ksh undo it.
+ */
+export function shownWord(text: string): string {
+  return printable(text, Infinity) === text ? shellWord(text) : ansiQuoted(text);
+}
+
+function ansiQuoted(text: string): string {
+  const quoted = Array.from(text, (char) => {
+    if (printable(char) === char && !"'\\".includes(char)) return char;
+    return Array.from(new TextEncoder().encode(char), ansiByte).join("");
+  });
+  return `$'${quoted.join("")}'`;
+}
+
+function ansiByte(byte: number): string {
+  return `\\x${byte.toString(16).padStart(2, "0")}`;
 }

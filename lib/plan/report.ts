@@ -47,6 +47,8 @@ export interface PlanReport {
   login: { via: VmOutline["login"]; actions: string[][] };
   /** What is run; null for a login shell. */
   run: string[] | null;
+  /** No shell either: the VM is started, and that is all. */
+  startOnly: boolean;
   timeoutSeconds: number | null;
   keep: boolean;
   idleMinutes: number | null;
@@ -65,6 +67,7 @@ export interface Invocation {
   diskImage?: string;
   /** Words after `run`; null for a shell. */
   run: string[] | null;
+  startOnly?: boolean;
   /** `--send`, `--expect` and `--script` with their values, in order. */
   actions: string[][];
 }
@@ -104,6 +107,7 @@ export function reportPlan(
     workdir: outline.workdir,
     login: { via: outline.login, actions: invocation.actions },
     run: invocation.run,
+    startOnly: invocation.startOnly ?? false,
     timeoutSeconds: invocation.options.timeout || null,
     keep: outline.keep,
     idleMinutes: outline.idleMinutes,
@@ -129,7 +133,7 @@ function devices({ disks, shares, network }: Pick<VmConfig, "disks" | "shares" |
 
 /** Says all that a plan holds, so that neither defaults nor settings add to it. */
 function explicitCommand(outline: VmOutline, invocation: Invocation): string[] {
-  const { options, diskImage, run, actions } = invocation;
+  const { options, diskImage, run, startOnly, actions } = invocation;
   const { image, cpus, memoryMiB, network } = outline;
   const words = ["vibe", "--no-default-mounts", "--cpus", `${cpus}`, "--ram", `${memoryMiB}`];
   words.push("--network", networkName(network));
@@ -145,6 +149,7 @@ function explicitCommand(outline: VmOutline, invocation: Invocation): string[] {
   if (options.name !== undefined) words.push("--name", options.name);
   words.push(...actions.flat());
   if (diskImage !== undefined) words.push(diskImage);
+  if (startOnly) words.push("start");
   if (run) words.push("run", "--", ...run);
   return words;
 }

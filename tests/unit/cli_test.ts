@@ -131,6 +131,39 @@ Deno.test("usage errors exit with 2 and keep stdout clean", async () => {
   }
 });
 
+Deno.test("an option before a command is the command's, or an error", async () => {
+  const dir = await Deno.makeTempDir();
+  const places = { VIBE_DATA: `${dir}/data`, VIBE_CACHE: `${dir}/cache`, XDG_CONFIG_HOME: dir };
+  const typed = (...args: string[]) =>
+    run([Deno.execPath(), "run", "--allow-all", MAIN, ...args], { env: places, cwd: dir });
+  try {
+    const refused: [string[], RegExp][] = [
+      [["--script", "a.sh", "run", "true"], /--script, --send and --expect with "vibe run"\nThey/],
+      [["--send", "x", "start"], /with "vibe start"/],
+      [["--expect", "x", "5", "image", "ls"], /with "vibe image ls"/],
+      [["--cpus", "1", "ls"], /Cannot use --cpus with "vibe ls"\n`vibe ls --help` lists/],
+      [["--no-default-mounts", "stop"], /Cannot use --no-default-mounts with "vibe stop"/],
+      [["--plan", "rm"], /Cannot use --plan with "vibe rm"/],
+      [["--json", "rm"], /Cannot use --json with "vibe rm"/],
+      [["start", "--json"], /Cannot report on a start/],
+      [["--send", "x", "--json"], /Cannot report on --send, --expect or several scripts/],
+      [["--script", "/dev/null", "--script", "/dev/null", "--json"], /several scripts/],
+    ];
+    for (const [args, message] of refused) {
+      const { code, stdout, stderr } = await typed(...args);
+      deepStrictEqual([code, stdout], [2, ""], args.join(" "));
+      match(stderr, message);
+    }
+    deepStrictEqual(JSON.parse((await typed("--json", "--verbose", "ls")).stdout), []);
+    match((await typed("--ram", "300", "config", "show")).stdout, /^ram = 300$/m);
+    const start = JSON.parse((await typed("--plan", "start", "--json")).stdout);
+    deepStrictEqual([start.startOnly, start.keep, start.command.at(-1)], [true, true, "start"]);
+    deepStrictEqual([...Deno.readDirSync(dir)], [], "nothing was started");
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
 Deno.test("--help and --version touch nothing and load nothing native", async () => {
   const dir = await Deno.makeTempDir();
   try {

@@ -75,6 +75,10 @@ export async function plan(args: string[]): Promise<PlanReport> {
     .action((words: string[], _: unknown, command: Command) =>
       parsed.resolve([{ run: words, actions: [] }, mergedOptions(command)])
     );
+  addVmOptions(program.command("start")).action((_: unknown, command: Command) => {
+    const options = { ...mergedOptions(command), keep: true };
+    parsed.resolve([{ run: null, actions: [], startOnly: true }, options]);
+  });
   await program.parseAsync(joinSeconds(args, program), { from: "user" });
   return await planFor(...await parsed.promise, () => {});
 }

@@ -2,8 +2,12 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { VARIABLES } from "../../lib/config/places.ts";
+import { readBase } from "../../lib/image/base.ts";
+import { nameImage } from "../../lib/image/catalog.ts";
 import { run, shellWord } from "../../lib/process.ts";
+import { formatMount } from "../../lib/share/mount_spec.ts";
 import { MAIN } from "../support/vibe.ts";
+import { fakeBase, fakeVm } from "./image_support.ts";
 import { plan, Scene } from "./plan_support.ts";
 
 Deno.test("the explicit command line plans the same, whatever it was made from", async () => {
@@ -68,6 +72,81 @@ Deno.test("settings of files are in the plan, and in its command line", async ()
   );
   ok(!first.devices.some(({ kind }) => kind === "network"));
   deepStrictEqual(await plan(first.command.slice(1)), first);
+});
+
+Deno.test("the same for names that no shell leaves alone, as JSON and as it is printed", async () => {
+  await using scene = await Scene.make();
+  const odd = [
+    "it's",
+    '"q" $x `y`',
+    "a\\",
+    "-rf",
+    "new\nline",
+    "e\u0301 日本 \u{1f600}",
+    "\u202e\x1b[2J",
+  ];
+  const mounts: string[] = [];
+  for (const [i, name] of odd.entries()) {
+    await Deno.mkdir(`${scene.root}/${name}`);
+    mounts.push(
+      "--mount",
+      formatMount({ host: `${scene.root}/${name}`, guest: `/${i}/${name}`, readOnly: i % 2 === 0 }),
+    );
+  }
+  const project = `${scene.root}/it's 日本`;
+  await Deno.mkdir(project);
+  await Deno.writeTextFile(`${project}/-s.sh`, "");
+  Deno.chdir(project);
+  for (
+    const args of [
+      [...mounts, "run", "--", "printf", "%s", ...odd, ""],
+      [...mounts, ...odd.flatMap((text) => ["--send", text, "--expect", text, "1.5"])],
+      ["--script", "-s.sh", "--expect", "5", "--send", "--plan", "--no-default-mounts"],
+      ["--keep", "--idle", "5", "start"],
+    ]
+  ) {
+    const first = await plan(args);
+    deepStrictEqual(await plan(first.command.slice(1)), first, args.join(" "));
+    const program = [Deno.execPath(), "run", "--allow-all", MAIN, "--plan"];
+    const { stdout, stderr } = await run([...program, ...args]);
+    const line = stdout.trimEnd().split("\n").at(-1)!;
+    ok(!/[^\P{C}\n]/u.test(stdout), stdout + stderr);
+    const typed = await run(["bash", "-c", `printf '%s\\0' ${line}`]);
+    deepStrictEqual(typed.stdout.split("\0").slice(0, -1), first.command);
+  }
+});
+
+Deno.test("the same for a disk image, an image by its name, and a VM that is there", async () => {
+  await using scene = await Scene.make();
+  const disk = `${scene.root}/it's a disk.raw`;
+  const bytes = new Uint8Array(1 << 20);
+  // Code in the boot sector, a partition, the boot sector's mark.
+  [bytes[0], bytes[450], bytes[510], bytes[511]] = [0xeb, 0x83, 0x55, 0xaa];
+  await Deno.writeFile(disk, bytes);
+  scene.set("VIBE_IMAGE", "tools");
+  const planned = async (...args: string[]) => {
+    const first = await plan(args);
+    scene.set("VIBE_IMAGE", "");
+    deepStrictEqual(await plan(first.command.slice(1)), first);
+    scene.set("VIBE_IMAGE", "tools");
+    return first;
+  };
+  const ofDisk = await planned("--cpus", "1", disk);
+  deepStrictEqual(
+    [ofDisk.image, ofDisk.disk.path, ofDisk.boot, ofDisk.login.via],
+    [null, disk, { kind: "bios" }, "console"],
+  );
+
+  await fakeBase(`${scene.root}/cache`, "one");
+  await Deno.mkdir(`${scene.root}/cache/images`);
+  await nameImage("tools", (await readBase("one"))!);
+  deepStrictEqual((await planned()).image, { name: "tools", base: "one" });
+  deepStrictEqual((await planned("--disk", "30")).disk.bytes, 30 * 2 ** 30);
+
+  // A VM keeps its image, whatever the environment says.
+  await fakeBase(`${scene.root}/cache`, "two");
+  await fakeVm(scene.project, "two");
+  deepStrictEqual((await planned()).image, { name: "default", base: "two" });
 });
 
 Deno.test("a linked worktree's plan is the same said explicitly", async () => {

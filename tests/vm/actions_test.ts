@@ -1,6 +1,6 @@
 /** `--send`, `--expect` and `--script` in a VM with the agent. */
 
-import { match, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { TestTerminal } from "../support/terminal.ts";
 import { Project, vibeCommand } from "../support/vibe.ts";
 
@@ -46,6 +46,38 @@ Deno.test("actions in a VM that runs", async (t) => {
     match(slow.stderr, /Cannot finish "slow\.sh": it took longer than 1 s/);
     strictEqual(slow.code, 124);
     strictEqual((await project.sh("pgrep -xf 'sleep 3333'")).stdout, "");
+  });
+
+  await t.step("--json reports on a script that is alone; --result, too", async () => {
+    await project.write("report.sh", "echo out; echo err >&2; exit 5\n");
+    const { code, stdout, stderr } = await project.vibe(["--json", "--script", "report.sh"]);
+    const { durationMs, ...report } = JSON.parse(stdout);
+    ok(durationMs > 0);
+    deepStrictEqual([code, stderr, report], [5, "", {
+      exitCode: 5,
+      status: 5,
+      signal: null,
+      timedOut: false,
+      stdoutBytes: 4,
+      stderrBytes: 4,
+      error: null,
+      stdout: "out\n",
+      stderr: "err\n",
+      truncated: false,
+    }]);
+    const file = project.path("result.json");
+    const late = await project.vibe(
+      ["--timeout", "1", "--result", file, "--script", "slow.sh"],
+    );
+    const { timedOut, error } = JSON.parse(await project.read("result.json"));
+    deepStrictEqual([late.code, timedOut, error.code], [124, true, "RUN_TIMEOUT"]);
+    using terminal = new TestTerminal(vibeCommand("--result", file, "--script", "report.sh"), {
+      cwd: project.dir,
+      env: project.env,
+    });
+    strictEqual(await terminal.exited, 5);
+    match(terminal.raw, /^(out\r\nerr|err\r\nout)\r\n$/);
+    strictEqual(JSON.parse(await project.read("result.json")).stdoutBytes, 4);
   });
 
   await t.step("send and expect go in order, and the shell's status is vibe's", async () => {

@@ -3,7 +3,7 @@
  * and a copy of one of vibe's own. A plain disk boots in 25 s where nothing else runs.
  */
 
-import { match, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { diskInstance } from "../../lib/paths.ts";
 import { copyPlainDisk } from "../support/plain_disk.ts";
 import { TestTerminal } from "../support/terminal.ts";
@@ -87,8 +87,11 @@ Deno.test("a disk with nothing of vibe, at its console", async (t) => {
           `VIBE_SCRIPT_EOF 'quote" $HOME\n${noise}`,
       );
       const size = (await Deno.stat(`${data}/script.sh`)).size;
-      const { code, stdout, stderr } = await project.vibe([...args, disk]);
+      const result = `${data}/result`;
+      const { code, stdout, stderr } = await project.vibe([...args, "--result", result, disk]);
       strictEqual(stderr, "");
+      const { status, stdoutBytes } = JSON.parse(await Deno.readTextFile(result));
+      deepStrictEqual([status, stdoutBytes], [9, stdout.length]);
       match(
         stdout,
         new RegExp(`^<<<\n/tmp/\\S+/script\\.sh\nproject file\ncat: [^\n]*\n${size}\n>>>\n$`),
