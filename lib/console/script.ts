@@ -11,7 +11,7 @@ import type { Dialogue } from "./dialogue.ts";
 import { quote } from "./login.ts";
 import { markFormat, MarkScanner } from "./marks.ts";
 
-/** Milliseconds until the shell is ready for the script, which it is once others are done. */
+/** Milliseconds until the shell is ready for the script, which it is once others are done. Generous. */
 const READY_MS = 60_000;
 /** Takes the line that holds it out of the shell's history, where that keeps it despite its space. */
 const FORGET = "case $HISTCONTROL in *ignore[sb]*) ;; *) history -d -1;; esac 2>/dev/null";
@@ -25,15 +25,18 @@ export class ConsoleScript {
   readonly #started = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<number>();
   readonly #showAfter: boolean;
+  readonly #readyMs: number;
   #shown = false;
 
   /**
    * @param nonce of this run; letters and digits.
    * @param showAfter whether what the console says when the script has ended is for the user, too.
+   * @param readyMs how long a shell may take that is told to take the script.
    */
-  constructor(nonce: string, showAfter: boolean) {
+  constructor(nonce: string, showAfter: boolean, readyMs = READY_MS) {
     this.#nonce = nonce;
     this.#showAfter = showAfter;
+    this.#readyMs = readyMs;
     this.#scanner = new MarkScanner(nonce);
     this.#started.promise.catch(() => {});
     this.#ended.promise.catch(() => {});
@@ -67,13 +70,13 @@ export class ConsoleScript {
   ): Promise<number> {
     const ready = `vibe-${this.#nonce}-ready`;
     await dialogue.send(` ${this.#command(name, content, newline)}`);
-    await dialogue.expect([ready], READY_MS, {
+    await dialogue.expect([ready], this.#readyMs, {
       code: "CONSOLE_BUSY",
       what: `a shell that takes the script "${name}"`,
       hint: "At the console, something else must be running.",
     });
     await dialogue.type(content);
-    const limit = READY_MS + content.byteLength / SLOWEST;
+    const limit = this.#readyMs + content.byteLength / SLOWEST;
     if (await dialogue.within(this.#started.promise.then(() => true), limit)) {
       return await dialogue.whileThere(this.#ended.promise);
     }

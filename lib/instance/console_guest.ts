@@ -37,6 +37,8 @@ const END_OF_INPUT = Uint8Array.of(0x04);
 
 /** Bytes of the screen that a latecomer is shown. */
 const RECENT = 16 << 10;
+/** Milliseconds from the word that starts the user's shell to the shell. Generous. */
+const START_MS = 60_000;
 /** The size of a window that nobody has told. */
 const DEFAULT_SIZE: WindowSize = { rows: 24, columns: 80 };
 /** Terminals that every Debian knows; xterm stands for the others. */
@@ -55,6 +57,8 @@ interface Session {
   started: string | null;
   /** Between its marks. */
   open: boolean;
+  /** Resolves when it has begun. */
+  opened: PromiseWithResolvers<void>;
 }
 
 /** See the head of this file. */
@@ -64,6 +68,7 @@ export class ConsoleGuest implements Guest {
   readonly #mounts: PlannedMount[];
   readonly #workdir: string | null;
   readonly #log: (line: string) => void;
+  readonly #startMs: number;
   readonly #streams = new Set<ConsoleStream>();
   #session: Session | null = null;
   #accepting = false;
@@ -71,10 +76,16 @@ export class ConsoleGuest implements Guest {
   #writing: Promise<void> = Promise.resolve();
   #room = Promise.withResolvers<void>();
 
-  constructor(mounts: PlannedMount[], workdir: string | null, log: (line: string) => void) {
+  constructor(
+    mounts: PlannedMount[],
+    workdir: string | null,
+    log: (line: string) => void,
+    startMs = START_MS,
+  ) {
     this.#mounts = mounts;
     this.#workdir = workdir;
     this.#log = log;
+    this.#startMs = startMs;
   }
 
   connect(connection: FrameConnection): GuestClient {
@@ -111,6 +122,7 @@ export class ConsoleGuest implements Guest {
       port: null,
       started: null,
       open: false,
+      opened: Promise.withResolvers(),
     };
     this.#session = session;
     vm.exited.then(() => dialogue.end(new VibeError("VM_ENDED", "The VM ended")));
@@ -137,8 +149,10 @@ export class ConsoleGuest implements Guest {
     const session = this.#session;
     if (!session) return;
     for (const event of session.marks.push(chunk)) {
-      if (event.kind === "start") session.open = true;
-      else if (event.kind === "end") this.#endStreams(encodeExited(event.status));
+      if (event.kind === "start") {
+        session.open = true;
+        session.opened.resolve();
+      } else if (event.kind === "end") this.#endStreams(encodeExited(event.status));
       else if (session.open) this.#broadcast(event.bytes);
       else session.dialogue.hear(event.bytes);
     }
@@ -184,10 +198,25 @@ export class ConsoleGuest implements Guest {
     }
     session.started = new Date().toISOString();
     const term = env?.find((pair) => TERMS.test(pair.replace(/^TERM=/, "")))?.slice(5);
-    session.shell.start(size, term ?? "xterm-256color", this.#workdir).catch((error) => {
+    this.#start(session.shell, session, size, term ?? "xterm-256color").catch((error) => {
       this.#endStreams(encodeFailure(Errno.EIO, reason(error)));
     });
     return stream;
+  }
+
+  /** Starts the user's shell, and waits until it has begun. */
+  async #start(
+    shell: ConsoleShell,
+    session: Session,
+    size: WindowSize,
+    term: string,
+  ): Promise<void> {
+    session.opened = Promise.withResolvers();
+    const begun = session.opened.promise.then(() => true);
+    await shell.start(size, term, this.#workdir);
+    const { dialogue } = session;
+    if (await dialogue.within(begun, this.#startMs)) return;
+    throw dialogue.late(this.#startMs, { code: "CONSOLE_SILENT", what: "a shell at the console" });
   }
 
   #onFrame(connection: FrameConnection, stream: ConsoleStream, frame: Frame): void {

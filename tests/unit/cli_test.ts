@@ -5,7 +5,7 @@ import { plainRun } from "../../lib/cli/entry.ts";
 import { formatError, formatMounts } from "../../lib/cli/output.ts";
 import { addVmOptions, type CliOptions, mergedOptions } from "../../lib/cli/options.ts";
 import { Command, CommanderError } from "commander";
-import { printable, VibeError } from "../../lib/errors.ts";
+import { ExitCode, printable, VibeError } from "../../lib/errors.ts";
 import { MAIN } from "../support/vibe.ts";
 import { run } from "../../lib/process.ts";
 
@@ -211,6 +211,13 @@ Deno.test("the table of shares lines up, also with wide characters", () => {
       "/home/me/my-project  /root/my-project  read-write\n" +
       "/日本                /x                read-only\n",
   );
+});
+
+Deno.test("the exit codes in docs/cli.md are those of the program", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/cli.md", import.meta.url));
+  const [, table] = page.split("## Exit codes\n");
+  const told = [...table.split("\n## ")[0].matchAll(/^\| (\d+) +\|/gm)].map(([, code]) => +code);
+  deepStrictEqual(told, Object.values(ExitCode).sort((a, b) => a - b));
 });
 
 Deno.test("errors are one line and a hint; --verbose adds where they come from", () => {

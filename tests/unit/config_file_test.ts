@@ -4,6 +4,7 @@ import { deepStrictEqual, match, ok, rejects, strictEqual, throws } from "node:a
 import { loadHere, loadSettings, readEnvironment, readProjectFile } from "../../lib/config/load.ts";
 import { keyLines, parseConfig } from "../../lib/config/parse.ts";
 import { hasSettings, VARIABLES } from "../../lib/config/places.ts";
+import { KEYS, SETTING_NAMES } from "../../lib/config/settings.ts";
 import { revoke, trust, trusted, trustedDigest } from "../../lib/config/trust.ts";
 import type { VibeError } from "../../lib/errors.ts";
 import { parseBase } from "../../lib/image/sources.ts";
@@ -84,6 +85,19 @@ nocloud = "${PIN}"
     nocloud: 15,
   });
   deepStrictEqual(parseConfig("", CONTEXT).values, {});
+});
+
+Deno.test("docs/config.md has every setting, and every variable", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/config.md", import.meta.url));
+  const [, example] = /^```toml\n(.*?)^```/ms.exec(page)!;
+  const { values } = parseConfig(example, CONTEXT);
+  deepStrictEqual(Object.keys(values).sort(), [...SETTING_NAMES].sort());
+  const [, rules] = page.split("## A project's file");
+  for (const key of Object.values(KEYS)) ok(rules.includes(`\`${key}\``), key);
+  deepStrictEqual(
+    [...page.matchAll(/`(VIBE_\w+)`/g)].map(([, name]) => name),
+    Object.values(VARIABLES),
+  );
 });
 
 Deno.test("the lines of keys, whatever their values look like", () => {

@@ -16,6 +16,8 @@ const decoder = new TextDecoder();
 class FakeVm {
   readonly typed: string[] = [];
   readonly port: string[] = [];
+  /** Whether it starts the shell that it is asked for. */
+  starts = true;
   #guest!: ConsoleGuest;
   #ended = Promise.withResolvers<{ reason: "poweroff"; detail: string }>();
   #nonce = "";
@@ -59,7 +61,7 @@ class FakeVm {
     this.#nonce = text.match(/vibe;(\w+);start/)?.[1] ?? this.#nonce;
     const answer = text === "root\r" ? "# " : echo ? `vibe-${echo}\r\n` : null;
     if (answer) setTimeout(() => this.say(answer), 0);
-    else if (/vibe;\w+;start/.test(text)) setTimeout(() => this.mark("start"), 0);
+    else if (this.starts && /vibe;\w+;start/.test(text)) setTimeout(() => this.mark("start"), 0);
   }
 }
 
@@ -158,6 +160,25 @@ Deno.test("two commands share one shell, and end with it", async () => {
   strictEqual(guest.sessions().length, 0);
   strictEqual(await guest.powerOff(fake.vm), true);
   strictEqual(fake.port.at(-1), "off\n");
+});
+
+Deno.test("a shell that does not begin is not waited for without end", async () => {
+  const [guest, fake] = [new ConsoleGuest([], null, () => {}, 50), new FakeVm()];
+  await fake.boot(guest);
+  fake.starts = false;
+  await using command = await attach(guest);
+  deepStrictEqual(await (await shell(command)).exec.exit, {
+    kind: "failed",
+    errno: 5,
+    message: "Waited 0.05 seconds for a shell at the console in vain",
+  });
+  // The next one may.
+  fake.starts = true;
+  const { exec } = await shell(command);
+  await until(() => guest.sessions().length === 1);
+  await new Promise((done) => setTimeout(done, 100));
+  await fake.mark("end", 3);
+  deepStrictEqual(await exec.exit, { kind: "exited", code: 3 });
 });
 
 /** A stream whose frames are kept. */
