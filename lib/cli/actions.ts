@@ -108,8 +108,11 @@ export async function loadActions(actions: Action[]): Promise<LoadedAction[]> {
       const content = await Deno.readFile(path);
       return { kind: "script" as const, script: { name: scriptName(path), content } };
     } catch (error) {
-      const missing = error instanceof Deno.errors.NotFound;
-      const why = missing ? "there is no such file" : reason(error);
+      const why = error instanceof Deno.errors.NotFound
+        ? "there is no such file"
+        : error instanceof Deno.errors.IsADirectory
+        ? "it is a directory"
+        : reason(error);
       throw new VibeError(
         "SCRIPT_UNREADABLE",
         `Cannot run the script "${printable(path)}": ${why}`,

@@ -21,11 +21,14 @@ export interface RunOptions {
 export function addRunOptions<T extends Command>(command: T): T {
   command
     .addOption(
-      new Option("--timeout <seconds>", "end the command after that long (exit code 124)")
+      new Option(
+        "--timeout <seconds>",
+        "end the command, or a script, after that long (exit code 124)",
+      )
         .argParser(parseTimeout),
     )
     .option("--quiet", "say nothing but errors")
-    .option("--json", "print one line of JSON about the command, its output included")
+    .option("--json", "print one line of JSON about the command or script, its output included")
     .option("--result <file>", "write that line, without the output, to a file")
     .option("--name <name>", "use the VM of that name, without a project");
   return command;

@@ -41,10 +41,10 @@ export async function shell(options: CliOptions): Promise<number> {
 
 /** What `--send`, `--expect` and `--script` ask for. Resolves to the exit code. */
 export async function act(actions: Action[], options: CliOptions): Promise<number> {
-  if (options.plan) return await plan({ run: null, actions }, options);
   const { loadActions } = await import("./actions.ts");
-  const { runActions, runScript } = await import("./action_session.ts");
   const [first, ...more] = await loadActions(actions);
+  if (options.plan) return await plan({ run: null, actions }, options);
+  const { runActions, runScript } = await import("./action_session.ts");
   const inVm = async <T>(work: (vm: ReadyVm, timeout?: number) => Promise<T>) => {
     using progress = progressFor(options);
     using vm = await startHere(options, progress);

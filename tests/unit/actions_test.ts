@@ -74,6 +74,7 @@ Deno.test("a script is read before anything is started", async () => {
     message: /there is no such file$/,
     exitCode: 2,
   });
+  await rejects(loadActions([{ kind: "script", path: "." }]), { message: /it is a directory$/ });
 });
 
 Deno.test("a disk exists or looks like one; other words are slips", async () => {

@@ -145,6 +145,7 @@ Deno.test("an option before a command is the command's, or an error", async () =
       [["--no-default-mounts", "stop"], /Cannot use --no-default-mounts with "vibe stop"/],
       [["--plan", "rm"], /Cannot use --plan with "vibe rm"/],
       [["--json", "rm"], /Cannot use --json with "vibe rm"/],
+      [["--plan", "--script", "none.sh"], /Cannot run the script "none.sh": there is no such file/],
       [["start", "--json"], /Cannot report on a start/],
       [["--send", "x", "--json"], /Cannot report on --send, --expect or several scripts/],
       [["--script", "/dev/null", "--script", "/dev/null", "--json"], /several scripts/],
