@@ -14,7 +14,7 @@ export const ExitCode = {
   expectFailed: 123,
   /** The command in the guest took longer than `--timeout`. */
   timedOut: 124,
-  /** Interrupted by Ctrl-C before a guest command ran. */
+  /** Interrupted by Ctrl-C before a guest command ran, or while `--expect` waited. */
   interrupted: 130,
 } as const;
 

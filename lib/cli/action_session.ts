@@ -185,16 +185,20 @@ class ActionSession {
   }
 
   async #expect(text: string, found: Promise<unknown>, seconds: number): Promise<void> {
-    const seen = await this.#dialogue.within(found.then(() => true), seconds * 1000)
+    const what = `"${printable(text)}"`;
+    // Nobody may be there who would end the wait otherwise.
+    using interrupt = interruption(`waiting for ${what}`);
+    const seen = Promise.race([found.then(() => true), interrupt.promise]);
+    const inTime = await this.#dialogue.within(seen, seconds * 1000)
       .catch((error) => {
         throw isPowerOff(error) ? this.#tooEarly("The VM was powered off") : error;
       });
-    if (seen) return;
+    if (inTime) return;
     // Also under the feet of others: what should have come to pass there has not.
     await this.#vm.attachment.link.request("stop", { force: false }).catch(() => {});
     throw this.#dialogue.late(seconds * 1000, {
       code: "EXPECT_TIMEOUT",
-      what: `"${printable(text)}"`,
+      what,
       hint: "The VM is stopped.",
       exitCode: ExitCode.expectFailed,
     });
@@ -240,6 +244,21 @@ class ActionSession {
 
 function isPowerOff(error: unknown): boolean {
   return error instanceof VibeError && error.code === "VM_POWERED_OFF";
+}
+
+/** Rejects at Ctrl-C. @throws {VibeError} `INTERRUPTED`. */
+function interruption(during: string): { promise: Promise<never> } & Disposable {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
+  const listener = () => {
+    const exitCode = ExitCode.interrupted;
+    reject(new VibeError("INTERRUPTED", `Interrupted while ${during}`, { exitCode }));
+  };
+  Deno.addSignalListener("SIGINT", listener);
+  return {
+    promise,
+    [Symbol.dispose]: () => Deno.removeSignalListener("SIGINT", listener),
+  };
 }
 
 /** Ctrl-C is the script's. */

@@ -1,6 +1,6 @@
 /** `--send`, `--expect` and `--script`: what is to be done in the VM, in the order that was given. */
 
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Script } from "../agent/script.ts";
 import { plainBytes } from "../console/expect.ts";
@@ -19,6 +19,8 @@ export type LoadedAction = Exclude<Action, { kind: "script" }> | { kind: "script
 const DEFAULT_SECONDS = 30;
 /** What a timer of the runtime can wait for: 24 days. */
 const MAX_SECONDS = 2_000_000;
+/** Stands for our own stdin as a script. */
+const STDIN = "-";
 /** Parts a text and its seconds in one word: no argument of a program can hold it. */
 const SEPARATOR = "\0";
 
@@ -32,7 +34,7 @@ export function addActionOptions<T extends Command>(command: T): T {
   };
   command
     .addOption(
-      new Option("--script <file>", "run a script of the host in the VM; repeatable")
+      new Option("--script <file>", "run a script of the host in the VM, - for stdin; repeatable")
         .argParser(add((path) => ({ kind: "script", path }))),
     )
     .addOption(
@@ -99,13 +101,18 @@ export function joinSeconds(args: string[], program: Command): string[] {
   return joined;
 }
 
+/** A script's path, wherever it is typed. */
+export function absoluteScript(path: string): string {
+  return path === STDIN ? path : resolve(path);
+}
+
 /** The actions with their scripts read. @throws {VibeError} `SCRIPT_UNREADABLE`. */
 export async function loadActions(actions: Action[]): Promise<LoadedAction[]> {
   return await Promise.all(actions.map(async (action) => {
     if (action.kind !== "script") return action;
     const { path } = action;
     try {
-      const content = await Deno.readFile(path);
+      const content = path === STDIN ? await readStdin() : await Deno.readFile(path);
       return { kind: "script" as const, script: { name: scriptName(path), content } };
     } catch (error) {
       const why = error instanceof Deno.errors.NotFound
@@ -125,8 +132,18 @@ export async function loadActions(actions: Action[]): Promise<LoadedAction[]> {
   }));
 }
 
-/** The script's own name, in the guest's messages, too; /dev/fd/63 and control characters have none. */
+/** To its end. It stays open: at a terminal the user's shell comes next. */
+async function readStdin(): Promise<Uint8Array> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  const buffer = new Uint8Array(64 << 10);
+  for (let count; (count = await Deno.stdin.read(buffer)) !== null;) {
+    chunks.push(buffer.slice(0, count));
+  }
+  return await new Blob(chunks).bytes();
+}
+
+/** The script's own name, in the guest's messages, too; - and /dev/fd/63 have none. */
 function scriptName(path: string): string {
   const name = basename(path).replaceAll(/[\x00-\x1f\x7f]/g, "_");
-  return name && !/^\d+$/.test(name) ? name.slice(-100) : "script";
+  return name && !/^(-|\d+)$/.test(name) ? name.slice(-100) : "script";
 }

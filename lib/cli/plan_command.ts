@@ -1,12 +1,11 @@
 /** `--plan`: what would be started, and nothing is. */
 
-import { resolve } from "node:path";
 import { driverName } from "../driver/driver.ts";
 import { printable } from "../errors.ts";
 import { outlinePlan } from "../plan/make_plan.ts";
 import { looking } from "../plan/means.ts";
 import { type PlanReport, reportPlan } from "../plan/report.ts";
-import type { Action } from "./actions.ts";
+import { absoluteScript, type Action } from "./actions.ts";
 import type { CliOptions } from "./options.ts";
 import { printError, printOut } from "./output.ts";
 import { completeOptions } from "./settings.ts";
@@ -57,7 +56,7 @@ function wordsOf(action: Action): string[] {
     case "expect":
       return ["--expect", action.text, `${action.seconds}`];
     case "script":
-      return ["--script", resolve(action.path)];
+      return ["--script", absoluteScript(action.path)];
   }
 }
 

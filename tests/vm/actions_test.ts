@@ -24,6 +24,10 @@ Deno.test("actions in a VM that runs", async (t) => {
     strictEqual(python.code, 7);
     const long = await project.vibe(["--script", "tail"]);
     strictEqual(long.stderr, "");
+    const given = await project.vibe(["--script", "-"], {
+      stdin: "#!/bin/sh\necho ${0##*/}; cat\n",
+    });
+    strictEqual(given.stdout, "script\n");
     strictEqual(long.code, 0);
     strictEqual((await project.sh("ls -d /tmp/vibe-script.* 2>/dev/null")).stdout, "");
   });
@@ -104,6 +108,20 @@ Deno.test("actions in a VM that runs", async (t) => {
     );
     match(stdout, /^got typed\r?$/m);
     strictEqual(code, 5);
+  });
+
+  await t.step("Ctrl-C ends a wait", async () => {
+    const child = project.spawn(["--expect", "never", "600"]);
+    const reader = child.stdout.getReader();
+    await reader.read();
+    child.kill("SIGINT");
+    await reader.cancel();
+    await child.stdin.close();
+    match(
+      await new Response(child.stderr).text(),
+      /^vibe: Interrupted while waiting for "never"$/m,
+    );
+    strictEqual((await child.status).code, 130);
   });
 
   await t.step("a shell that ends before what is expected", async () => {
