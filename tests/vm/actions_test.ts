@@ -80,7 +80,7 @@ Deno.test("actions in a VM that runs", async (t) => {
       env: project.env,
     });
     strictEqual(await terminal.exited, 5);
-    match(terminal.raw, /^(out\r\nerr|err\r\nout)\r\n$/);
+    match(terminal.text, /^(out\nerr|err\nout)$/);
     strictEqual(JSON.parse(await project.read("result.json")).stdoutBytes, 4);
   });
 
