@@ -12,6 +12,7 @@ import { isInteractive } from "../console/terminal.ts";
 import { ExitCode, printable, VibeError } from "../errors.ts";
 import type { ReadyVm } from "../instance/start.ts";
 import type { LoadedAction } from "./actions.ts";
+import { printError } from "./output.ts";
 import { countedSinks, exitCodeOf, joinSession, type SessionEnd, stdoutSinks } from "./session.ts";
 
 /** A shell that does not say anything is typed at all the same, only less neatly. */
@@ -20,6 +21,7 @@ const PROMPT_MS = 10_000;
 const SIGINT = 2;
 const SIGQUIT = 3;
 const SIGPIPE = 13;
+const LF = 0x0a;
 
 /** How actions are done. */
 export interface ActionOptions {
@@ -50,6 +52,8 @@ export async function runActions(
   } catch (error) {
     // To power off is how scripts end a VM where nothing else does.
     if (isPowerOff(error)) return 0;
+    if (session.readerLeft) return 128 + SIGPIPE;
+    session.endLine();
     throw error;
   }
 }
@@ -77,6 +81,8 @@ export async function runScript(
 class ActionSession {
   /** What was said so far. */
   readonly bytes = { stdout: 0, stderr: 0 };
+  /** Nobody reads any more what the shell says. */
+  readerLeft = false;
   readonly #vm: ReadyVm;
   readonly #actions: LoadedAction[];
   readonly #options: ActionOptions;
@@ -91,6 +97,8 @@ class ActionSession {
   readonly #inputFlows = Promise.withResolvers<void>();
   /** The shell has said something, which is its prompt. */
   readonly #spoken = Promise.withResolvers<void>();
+  /** Whether the last that was shown has no line end. */
+  #inLine = false;
   #shell: Promise<SessionEnd> | null = null;
   #exec: Exec | null = null;
   /** A script that the agent runs. */
@@ -104,7 +112,7 @@ class ActionSession {
     this.#options = options;
     // Without actions it is for one script, after which nobody types.
     this.#tty = actions.length > 0 && isInteractive();
-    const own = stdoutSinks(() => (this.#script ?? this.#exec)?.signal(SIGPIPE));
+    const own = stdoutSinks(() => this.#onReaderLeft());
     this.#sinks = countedSinks(options.sinks ?? own, this.bytes);
     this.#visible = this.#tty || actions.some(({ kind }) => kind !== "script");
     // Searched for from now on: however much is said before its turn comes, nothing is missed.
@@ -140,7 +148,20 @@ class ActionSession {
     if (!this.#visible) return 0;
     const shell = this.#open();
     this.#inputFlows.resolve();
-    return exitCodeOf(await shell, { argv: [], tty: true });
+    const code = exitCodeOf(await shell, { argv: [], tty: true });
+    return this.readerLeft ? 128 + SIGPIPE : code;
+  }
+
+  /** What vibe has to say begins a line. */
+  endLine(): void {
+    if (this.#inLine && Deno.stdout.isTerminal() && Deno.stderr.isTerminal()) printError("\n");
+  }
+
+  /** A script is told as any program would be; a shell would go on waiting for input. */
+  #onReaderLeft(): void {
+    if (this.#script) return this.#script.signal(SIGPIPE);
+    this.readerLeft = true;
+    this.#exec?.hangup();
   }
 
   /** The shell, opened if it is not yet. */
@@ -154,6 +175,8 @@ class ActionSession {
       sinks: { stdout: (chunk) => this.#hear(chunk), stderr: this.#sinks.stderr },
       onStart: (exec) => this.#exec = exec,
       inputAfter: this.#inputFlows.promise,
+      // At a console others may go on typing; whoever shares it out knows.
+      typeEnd: this.#vm.info.login === "agent",
     });
     this.#shell.then(
       () => this.#end(this.#tooEarly("The shell in the VM has ended")),
@@ -180,6 +203,7 @@ class ActionSession {
     dialogue?.hear(chunk);
     for (const shown of script?.hear(chunk) ?? (this.#visible ? [chunk] : [])) {
       this.#dialogue.hear(shown);
+      this.#inLine = shown.at(-1) !== LF;
       await this.#sinks.stdout(shown);
     }
   }
@@ -251,6 +275,8 @@ function interruption(during: string): { promise: Promise<never> } & Disposable 
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});
   const listener = () => {
+    // The terminal has echoed ^C.
+    if (Deno.stdin.isTerminal() && Deno.stderr.isTerminal()) printError("\n");
     const exitCode = ExitCode.interrupted;
     reject(new VibeError("INTERRUPTED", `Interrupted while ${during}`, { exitCode }));
   };

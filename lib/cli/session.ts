@@ -4,6 +4,7 @@ import type { Exec, Sink, Sinks } from "../agent/client.ts";
 import { Errno } from "../agent/errno.ts";
 import { exitWithin, type LimitedExit } from "../agent/limit.ts";
 import type { ExecRequest } from "../agent/messages.ts";
+import { typeEndOfInput } from "../console/end_of_input.ts";
 import { DetachKeys } from "../console/detach.ts";
 import { rawMode, watchWindowSize, windowSize } from "../console/terminal.ts";
 import { ExitCode, printable, VibeError } from "../errors.ts";
@@ -31,6 +32,8 @@ export interface SessionOptions extends Omit<ExecRequest, "pty" | "stdin" | "env
   onStart?: (exec: Exec) => void;
   /** Our input reaches the program only then, and only then our terminal is in raw mode. */
   inputAfter?: Promise<void>;
+  /** The end of our input is typed. For a shell on a terminal of its own, while we have none. */
+  typeEnd?: boolean;
 }
 
 /** How a session went. */
@@ -57,7 +60,7 @@ export async function runSession(vm: Attachment, options: SessionOptions): Promi
  * @throws {VibeError} if the VM goes away first.
  */
 export async function joinSession(vm: Attachment, options: SessionOptions): Promise<SessionEnd> {
-  const { tty, timeout, sinks, pty, onStart, inputAfter, ...program } = options;
+  const { tty, timeout, sinks, pty, onStart, inputAfter, typeEnd, ...program } = options;
   using scope = new DisposableStack();
   let exec: Exec | null = null;
   const request: ExecRequest = { ...program, env: sessionEnv(tty), stdin: true };
@@ -88,9 +91,9 @@ export async function joinSession(vm: Attachment, options: SessionOptions): Prom
     inputAfter.then(() => {
       if (scope.disposed) return;
       if (tty) scope.use(rawMode());
-      pumpInput(started, leaves);
+      pumpInput(started, leaves, typeEnd);
     });
-  } else pumpInput(exec, leaves);
+  } else pumpInput(exec, leaves, typeEnd);
   const ended = exitWithin(exec, { timeoutMs: (timeout ?? 0) * 1000 });
   const end = await Promise.race([ended, left.promise]) ?? await detach(vm);
   // The guest ended it because someone stopped the VM.
@@ -123,18 +126,27 @@ function sessionEnv(tty: boolean): string[] {
 }
 
 /** Input flows for as long as the program takes it; a read that never ends is left behind. */
-async function pumpInput(exec: Exec, isLast: (chunk: Uint8Array) => boolean): Promise<void> {
+async function pumpInput(
+  exec: Exec,
+  isLast: (chunk: Uint8Array) => boolean,
+  typeEnd = false,
+): Promise<void> {
   const buffer = new Uint8Array(INPUT_CHUNK);
+  let last: number | undefined;
   try {
     for (let count; (count = await Deno.stdin.read(buffer)) !== null;) {
       const chunk = buffer.subarray(0, count);
       if (isLast(chunk)) return;
       await exec.write(chunk);
+      last = chunk.at(-1);
     }
   } catch {
     // A terminal that was closed (EIO) is an end of input, too.
   }
-  exec.closeStdin();
+  if (!typeEnd) return exec.closeStdin();
+  let ended = false;
+  exec.exit.catch(() => {}).then(() => ended = true);
+  await typeEndOfInput((bytes) => exec.write(bytes), last, () => ended);
 }
 
 /** Our own stdout and stderr; `readerLeft` is told when nobody reads them any more. */

@@ -21,6 +21,7 @@ import {
   execCredits,
   type WindowSize,
 } from "../agent/messages.ts";
+import { typeEndOfInput } from "../console/end_of_input.ts";
 import { Dialogue } from "../console/dialogue.ts";
 import { ConsoleShell, encodeSize, POWER_OFF } from "../console/login.ts";
 import { MarkScanner } from "../console/marks.ts";
@@ -31,9 +32,8 @@ import { ConsoleStream } from "./console_stream.ts";
 import type { SessionInfo } from "./control.ts";
 import type { Guest, GuestClient } from "./guest.ts";
 
-/** What the keys of a terminal send for a signal; and for the end of input. */
+/** What the keys of a terminal send for a signal. */
 const SIGNAL_KEYS: Record<number, number> = { 2: 0x03, 3: 0x1c, 20: 0x1a };
-const END_OF_INPUT = Uint8Array.of(0x04);
 
 /** Bytes of the screen that a latecomer is shown. */
 const RECENT = 16 << 10;
@@ -72,6 +72,8 @@ export class ConsoleGuest implements Guest {
   readonly #streams = new Set<ConsoleStream>();
   #session: Session | null = null;
   #accepting = false;
+  /** By any of the commands. */
+  #lastTyped: number | undefined;
   #recent = new Uint8Array();
   #writing: Promise<void> = Promise.resolve();
   #room = Promise.withResolvers<void>();
@@ -232,6 +234,7 @@ export class ConsoleGuest implements Guest {
     switch (frame.type) {
       case FrameType.stdin: {
         const bytes = frame.payload.slice();
+        this.#lastTyped = bytes.at(-1) ?? this.#lastTyped;
         this.#type(vm, bytes).then(
           () => {
             const credit = encodeCredit(Channel.stdin, bytes.byteLength);
@@ -245,7 +248,7 @@ export class ConsoleGuest implements Guest {
       case FrameType.eof:
         // Others still type: the end of one's input is not the end of the shell.
         if (this.#streams.size > 1) this.#leave(stream, encodeExited(0));
-        else this.#type(vm, END_OF_INPUT).catch(() => {});
+        else this.#endInput(vm, stream).catch(() => {});
         break;
       case FrameType.resize:
         this.#resize(decodeResize(frame.payload));
@@ -269,6 +272,13 @@ export class ConsoleGuest implements Guest {
     const written = this.#writing.then(() => writeAll(vm.console, bytes));
     this.#writing = written.catch(() => {});
     return written;
+  }
+
+  /** Of the only one that types, until it has ended the shell or somebody else types, too. */
+  async #endInput(vm: Vm, stream: ConsoleStream): Promise<void> {
+    const alone = () => this.#streams.has(stream) && this.#streams.size === 1;
+    await typeEndOfInput((bytes) => this.#type(vm, bytes), this.#lastTyped, () => !alone());
+    if (this.#streams.has(stream)) this.#leave(stream, encodeExited(0));
   }
 
   #leave(stream: ConsoleStream, exit: Uint8Array): void {

@@ -181,6 +181,23 @@ Deno.test("a shell that does not begin is not waited for without end", async () 
   deepStrictEqual(await exec.exit, { kind: "exited", code: 3 });
 });
 
+Deno.test("the end of the only input is typed until the shell has ended", async () => {
+  const [guest, fake] = [new ConsoleGuest([], null, () => {}), new FakeVm()];
+  await fake.boot(guest);
+  await using command = await attach(guest);
+  const { exec } = await shell(command);
+  await until(() => fake.typed.some((line) => line.includes(";start")));
+  await exec.write(encoder.encode("make"));
+  exec.closeStdin();
+  // The first may be lost on a program that runs.
+  await until(() => fake.typed.slice(-4).join("|") === "make|\r|\x04|\x04");
+  await fake.mark("end", 5);
+  deepStrictEqual(await exec.exit, { kind: "exited", code: 5 });
+  const typed = fake.typed.length;
+  await new Promise((done) => setTimeout(done, 700));
+  strictEqual(fake.typed.length, typed);
+});
+
 /** A stream whose frames are kept. */
 function kept(credit: number) {
   const frames: { type: number; bytes: number }[] = [];

@@ -110,6 +110,28 @@ Deno.test("actions in a VM that runs", async (t) => {
     strictEqual(code, 5);
   });
 
+  await t.step("the end of the input reaches what reads it, or else the shell", async () => {
+    strictEqual((await project.vibe(["--send", "sleep 2; (exit 5)"])).code, 5);
+    const read = await project.vibe(["--send", "cat; (exit 6)"], { stdin: "an open line" });
+    match(read.stdout, /^an open line\r?$/m);
+    strictEqual(read.code, 6);
+  });
+
+  await t.step("a reader that leaves ends it all", async () => {
+    const child = project.spawn([
+      "--send",
+      "while sleep 0.1; do echo x; done",
+      "--expect",
+      "never",
+    ]);
+    const reader = child.stdout.getReader();
+    await reader.read();
+    await reader.cancel();
+    strictEqual((await child.status).code, 141);
+    strictEqual(await new Response(child.stderr).text(), "");
+    await child.stdin.close();
+  });
+
   await t.step("Ctrl-C ends a wait", async () => {
     const child = project.spawn(["--expect", "never", "600"]);
     const reader = child.stdout.getReader();
