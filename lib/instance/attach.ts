@@ -1,6 +1,7 @@
 /** How a command reaches the VM of its project, starting it where there is none. */
 
 import { AgentClient } from "../agent/client.ts";
+import { driverName } from "../driver/driver.ts";
 import { printableLines, VibeError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
 import { type Instance, instancePaths } from "../paths.ts";
@@ -147,7 +148,7 @@ const MAIN = new URL("../../main.ts", import.meta.url).href;
 
 /** On a Mac only an executable with the entitlement may start VMs. */
 async function supervisorExecutable(): Promise<string> {
-  if (Deno.build.os !== "darwin") return Deno.execPath();
+  if (driverName() !== "vz") return Deno.execPath();
   const { signedCopy } = await import("../macos/signed_copy.ts");
   return await signedCopy();
 }

@@ -7,7 +7,7 @@
 import { match, ok, strictEqual } from "node:assert/strict";
 import { onTheDouble } from "../support/driver.ts";
 import { TestTerminal } from "../support/terminal.ts";
-import { Project, vibeCommand } from "../support/vibe.ts";
+import { Project, TEST_CACHE, vibeCommand } from "../support/vibe.ts";
 
 const BUILDS = [
   { name: "ELF build", bytes: "elf" },
@@ -36,6 +36,18 @@ for (const { name, bytes } of BUILDS) {
       match(stdout, /^Linux vibe .*GNU\/Linux\n$/);
       strictEqual(code, 0);
       match(await Deno.readTextFile(project.state("supervisor.log")), / started: vz, /);
+    });
+
+    await t.step("its supervisor runs in the signed copy", async () => {
+      const executables = [];
+      for (const { pid } of await project.processes("__supervise")) {
+        const environment = await Deno.readTextFile(`/proc/${pid}/environ`).catch(() => "");
+        if (!environment.includes(project.env.VIBE_RUNTIME)) continue; // another test's
+        executables.push(await Deno.readLink(`/proc/${pid}/exe`));
+      }
+      strictEqual(executables.length, 1);
+      ok(executables[0].startsWith(`${TEST_CACHE}/supervisor/`), executables[0]);
+      match(executables[0], /\/vibe-supervisor-[0-9a-f]{16}$/);
     });
 
     await t.step("the machine is the one that was configured", async () => {

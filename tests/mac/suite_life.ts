@@ -136,7 +136,7 @@ export function defineLife(bench: Bench): void {
     raw.vibe_vz_free(null);
   });
 
-  bench.test("a guest that cannot be started is an error of start", async () => {
+  bench.test("a guest that ends at once with an error is told", async () => {
     using _ = scene({ VIBE_DOUBLE_GUEST: "exit 3" });
     await using setup = await bench.withConsole();
     await setup.machine.start();
@@ -164,7 +164,9 @@ export function defineLife(bench: Bench): void {
   if (build.exceptions) {
     bench.test("an exception of the framework does not cross into C", async () => {
       using _ = scene({ VIBE_DOUBLE_RAISE: "1" });
-      match(bench.refused(base).message, /^raised by the double$/);
+      const { code, message } = bench.refused(base);
+      const EXCEPTION = 3;
+      assertEquals([code, message], [EXCEPTION, "raised by the double"]);
       match(
         (() => {
           try {

@@ -1,6 +1,7 @@
 /** What becomes of a configuration. */
 
 import { deepStrictEqual as assertEquals, match, ok } from "node:assert/strict";
+import type { VzConfig } from "../../ffi/types.ts";
 import { type Bench, MIB, scene } from "./suite_support.ts";
 
 /** Defines the tests. */
@@ -123,6 +124,58 @@ export function defineSettings(bench: Bench): void {
     bench.refuse({ shares: [{ tag: "r", rosetta: true }] }, "shares[0].rosetta", /Rosetta/);
     using _ = scene({ VIBE_DOUBLE_BRIDGES: "en7 en8" });
     bench.refuse({ network: bridged }, "network.interface", /no interface "en0", only en7 en8/);
+    const UNSUPPORTED = 2;
+    assertEquals(bench.refused({ ...base, network: bridged }).code, UNSUPPORTED);
+  });
+
+  /** What the double says of a machine that is made of these settings and started. */
+  const started = async (change: Partial<VzConfig>) => {
+    using _ = scene({
+      VIBE_DOUBLE_GUEST: `printf %s "$VIBE_DOUBLE_CONFIG" > '${dir}/config.json'`,
+    });
+    const machine = library.create({ ...base, ...change });
+    try {
+      await machine.start();
+      assertEquals(await machine.stopped, { error: undefined });
+    } finally {
+      machine[Symbol.dispose]();
+      await machine.drained;
+    }
+    return JSON.parse(await Deno.readTextFile(`${dir}/config.json`));
+  };
+
+  bench.test("what was not asked for is not there", async () => {
+    const { boot, platform, ...devices } = await started({});
+    assertEquals(boot, { kernel: "/kernel", commandLine: "" });
+    assertEquals(platform.nested, false);
+    assertEquals(devices, {
+      cpus: 2,
+      memory: 512 * MIB,
+      disks: [],
+      shares: [],
+      networks: [],
+      entropy: 1,
+      balloon: 1,
+      vsock: 0,
+      consoles: [],
+    });
+  });
+
+  bench.test("a machine boots by EFI, every mode of a disk is what its word says", async () => {
+    const variableStore = `${dir}/efi-store`;
+    const { boot, disks } = await started({
+      boot: { variableStore, create: true },
+      disks: [
+        { path: disk, caching: "automatic", synchronization: "full" },
+        { path: disk, caching: "uncached", synchronization: "fsync" },
+        { path: disk, caching: "cached", synchronization: "none" },
+      ],
+    });
+    assertEquals(boot, { variableStore });
+    assertEquals(
+      disks.map((d: Record<string, number>) => [d.caching, d.synchronization]),
+      [[0, 1], [1, 2], [2, 3]],
+    );
   });
 
   bench.test("every device arrives in the machine as configured", async () => {

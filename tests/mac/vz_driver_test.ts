@@ -1,6 +1,13 @@
 /** The driver for macOS over the double: what it configures, how it ends, what it refuses. */
 
-import { deepStrictEqual as assertEquals, match, ok, rejects, throws } from "node:assert/strict";
+import {
+  deepStrictEqual as assertEquals,
+  match,
+  ok,
+  rejects,
+  strictEqual,
+  throws,
+} from "node:assert/strict";
 import type { Boot, VmConfig } from "../../lib/driver/driver.ts";
 import { vzDriver } from "../../lib/driver/vz.ts";
 import { requireMacos13, startError, vzConfig, vzSockets } from "../../lib/driver/vz_config.ts";
@@ -204,6 +211,37 @@ Deno.test("a disk with a boot loader of its own boots by EFI, whose variables ar
   assertEquals(vzConfig(efi, sockets, {}, true).boot, { variableStore: "/v", create: true });
   assertEquals(vzConfig(efi, sockets, {}).boot, { variableStore: "/v", create: false });
   throws(() => vzConfig(config({ kind: "bios" }), sockets, {}), { code: "DRIVER_UNSUPPORTED" });
+});
+
+Deno.test("a machine keeps the variables that its firmware wrote", async () => {
+  await using scene = await Scene.make();
+  const variables = `${scene.dir}/variables`;
+  const start = async () => {
+    await using vm = await scene.start({ boot: { kind: "efi", variables, firmware: null } });
+    vm.console.close();
+    vm.agent.close();
+  };
+  await start();
+  strictEqual(await Deno.readTextFile(variables), "");
+  await Deno.writeTextFile(variables, "boot order\n");
+  await start();
+  strictEqual(await Deno.readTextFile(variables), "boot order\n");
+});
+
+Deno.test("a bridge that is not to be had is named, and what it takes", async () => {
+  await using scene = await Scene.make();
+  await rejects(scene.start({ network: { bridge: "en0" } }), {
+    code: "DRIVER_FAILED",
+    message: /network\.interface \("en0"\): .*com\.apple\.vm\.networking entitlement/,
+  });
+  Deno.env.set("VIBE_DOUBLE_BRIDGES", "en0");
+  try {
+    await using vm = await scene.start({ network: { bridge: "en0" } });
+    vm.console.close();
+    vm.agent.close();
+  } finally {
+    Deno.env.delete("VIBE_DOUBLE_BRIDGES");
+  }
 });
 
 Deno.test("what cannot work is refused before the framework is asked, by name", async () => {
