@@ -2,7 +2,6 @@
 #import <Foundation/Foundation.h>
 #import <os/lock.h>
 #include <stdlib.h>
-#include <string.h>
 #import "configuration.h"
 #import "machine.h"
 #include "vibe_vz.h"
@@ -106,13 +105,7 @@ char *vibe_vz_host(void) {
 
 /** The answer of vibe_vz_create. */
 static NSDictionary *create(const char *json) {
-  NSError *error = nil;
-  NSData *data = [NSData dataWithBytes:json length:strlen(json)];
-  id object = [NSJSONSerialization JSONObjectWithData:data
-                                              options:(NSJSONReadingOptions)0
-                                                error:&error];
-  if (!object) return @{@"error" : VibeDescribeError(error)};
-  VibeSettings *settings = [[VibeSettings alloc] initWithObject:object];
+  VibeSettings *settings = [[VibeSettings alloc] initWithJSON:json];
   NSMutableDictionary *answer = [NSMutableDictionary dictionary];
   VZVirtualMachineConfiguration *configuration = VibeConfiguration(settings, answer);
   if (!configuration) return @{@"error" : (NSDictionary *)settings.problem};
@@ -138,7 +131,7 @@ int32_t vibe_vz_request(uint32_t handle, uint32_t operation, uint32_t token,
   @autoreleasepool {
     VibeMachine *machine = find(handle);
     if (!machine) return -1;
-    if (operation < VIBE_OPERATION_START || operation > VIBE_OPERATION_RESTORE) return -2;
+    if (operation < VIBE_OPERATION_START || operation > VIBE_OPERATION_SHARE) return -2;
     NSString *copy = argument ? [NSString stringWithUTF8String:argument] : nil;
     [machine perform:operation token:token argument:copy];
     return 0;

@@ -22,6 +22,8 @@ VZVirtualMachineConfiguration *_Nullable VibeConfiguration(VibeSettings *setting
 // The parts, each empty or nil once something was refused (devices.m).
 NSArray<VZStorageDeviceConfiguration *> *VibeDisks(VibeSettings *settings);
 NSArray<VZDirectorySharingDeviceConfiguration *> *VibeShares(VibeSettings *settings);
+/** What "directories" of one device says, or nil. */
+VZDirectoryShare *_Nullable VibeDirectories(VibeSettings *share);
 NSArray<VZConsoleDeviceConfiguration *> *VibePorts(VibeSettings *settings);
 NSArray<VZNetworkDeviceConfiguration *> *VibeNetworks(VibeSettings *settings,
                                                       NSMutableDictionary *identity);

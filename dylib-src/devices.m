@@ -75,7 +75,7 @@ static VZDirectoryShare *rosetta(VibeSettings *settings) {
 #endif
 }
 
-static VZDirectoryShare *directories(VibeSettings *settings) {
+VZDirectoryShare *VibeDirectories(VibeSettings *settings) {
   NSMutableDictionary *shared = [NSMutableDictionary dictionary];
   for (VibeSettings *section in [settings sections:@"directories"]) {
     NSString *name = [section requiredString:@"name"];
@@ -101,7 +101,7 @@ static VZDirectorySharingDeviceConfiguration *share(VibeSettings *settings) {
   }
   VZVirtioFileSystemDeviceConfiguration *device =
       [[VZVirtioFileSystemDeviceConfiguration alloc] initWithTag:tag];
-  device.share = [settings flag:@"rosetta"] ? rosetta(settings) : directories(settings);
+  device.share = [settings flag:@"rosetta"] ? rosetta(settings) : VibeDirectories(settings);
   return device;
 }
 

@@ -96,7 +96,26 @@
         [self finish:token problem:VibeDescribeProblem(VIBE_ERROR_UNSUPPORTED, message)];
       }
       break;
+    case VIBE_OPERATION_SHARE:
+      [self finish:token problem:[self share:argument ? argument : @""]];
+      break;
   }
+}
+
+/** Gives the device of a tag other directories; answers what is wrong. On _queue. */
+- (NSDictionary *)share:(NSString *)json {
+  VibeSettings *settings = [[VibeSettings alloc] initWithJSON:(const char *)json.UTF8String];
+  NSString *tag = [settings requiredString:@"tag"];
+  VZDirectoryShare *share = VibeDirectories(settings);
+  if (settings.problem) return settings.problem;
+  // The framework has no device of another kind for what VibeShares configures.
+  for (VZVirtioFileSystemDevice *device in _machine.directorySharingDevices) {
+    if (![device.tag isEqualToString:tag]) continue;
+    device.share = share;
+    return nil;
+  }
+  [settings refuse:@"tag" code:VIBE_ERROR_SETTING because:@"no device has it"];
+  return settings.problem;
 }
 
 - (void)requestStop:(void (^)(NSError *))handler {

@@ -22,8 +22,8 @@ NSMutableDictionary *VibeDescribeException(NSException *exception);
  */
 @interface VibeSettings : NSObject
 
-/** The root. Whatever is not a dictionary is refused. */
-- (instancetype)initWithObject:(nullable id)object;
+/** The root. What is not JSON, and what is not an object, is refused. */
+- (instancetype)initWithJSON:(const char *)json;
 
 /** The first problem as an "error" object, or nil. */
 @property(readonly, nullable) NSDictionary *problem;

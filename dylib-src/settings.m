@@ -47,21 +47,38 @@ NSMutableDictionary *VibeDescribeException(NSException *exception) {
   NSMutableDictionary *_problem;
 }
 
-- (instancetype)initWithObject:(id)object {
-  return [self initWithObject:object name:@"" root:nil];
+- (instancetype)initWithJSON:(const char *)json {
+  if ((self = [super init])) {
+    _name = @"";
+    NSError *error = nil;
+    NSData *data = [NSData dataWithBytes:json length:strlen(json)];
+    id object = [NSJSONSerialization JSONObjectWithData:data
+                                                options:(NSJSONReadingOptions)0
+                                                  error:&error];
+    if (object) {
+      [self take:object];
+    } else {
+      [self refuse:nil error:error];
+    }
+  }
+  return self;
 }
 
 - (instancetype)initWithObject:(id)object name:(NSString *)name root:(VibeSettings *)root {
   if ((self = [super init])) {
     _name = name;
     _root = root;
-    if ([object isKindOfClass:[NSDictionary class]]) {
-      _values = object;
-    } else {
-      [self refuse:nil code:VIBE_ERROR_SETTING because:@"an object is needed"];
-    }
+    [self take:object];
   }
   return self;
+}
+
+- (void)take:(id)object {
+  if ([object isKindOfClass:[NSDictionary class]]) {
+    _values = object;
+  } else {
+    [self refuse:nil code:VIBE_ERROR_SETTING because:@"an object is needed"];
+  }
 }
 
 - (NSDictionary *)problem {

@@ -47,6 +47,11 @@ enum {
   VIBE_OPERATION_SAVE = 6,
   /** Restores what was saved, from the path in `argument`. Stopped; then it is paused. */
   VIBE_OPERATION_RESTORE = 7,
+  /**
+   * Shares the directories in `argument` by the device that has the tag, in the place of those it
+   * shared before: {"tag", "directories": [as for vibe_vz_create]}. Running or paused.
+   */
+  VIBE_OPERATION_SHARE = 8,
 };
 
 /** VIBE_VZ_ABI of this library. */

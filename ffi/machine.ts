@@ -5,6 +5,7 @@ import { installLibrary } from "./library.ts";
 import { ABI, Operation, SYMBOLS } from "./symbols.ts";
 import {
   type VzConfig,
+  type VzDirectories,
   VzError,
   type VzErrorFields,
   type VzEvent,
@@ -172,6 +173,11 @@ export class VzMachine implements Disposable {
   /** Restores a machine that has not been started from a file; it is paused then. */
   restore(path: string): Promise<void> {
     return this.#request(Operation.restore, path);
+  }
+
+  /** Shares these directories by the device that has the tag, in the place of those before. */
+  share(directories: VzDirectories): Promise<void> {
+    return this.#request(Operation.share, JSON.stringify(directories));
   }
 
   [Symbol.dispose](): void {

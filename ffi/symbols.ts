@@ -12,6 +12,7 @@ export const Operation = {
   resume: 5,
   save: 6,
   restore: 7,
+  share: 8,
 } as const;
 
 /** One table for every use of the library; the C declaration stands beside each line. */

@@ -27,10 +27,14 @@ export interface VzDisk {
   synchronization?: "full" | "fsync" | "none";
 }
 
-/** A virtio-fs device: some directories below one tag, or Rosetta. */
-export type VzShare =
-  | { tag: string; directories: { name: string; path: string; readOnly?: boolean }[] }
-  | { tag: string; rosetta: true };
+/** Directories of the host, each by a name below one tag. */
+export interface VzDirectories {
+  tag: string;
+  directories: { name: string; path: string; readOnly?: boolean }[];
+}
+
+/** A virtio-fs device: some directories, or Rosetta. */
+export type VzShare = VzDirectories | { tag: string; rosetta: true };
 
 /** A port of the virtio console device, in the order the guest numbers them. */
 export interface VzPort {

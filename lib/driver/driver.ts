@@ -151,6 +151,13 @@ export interface Vm extends AsyncDisposable {
 export const HOST_DISK_FULL =
   "The disk of this host is full: the VM stands still until there is room.";
 
+/** A device for shares cannot be added to a machine that runs. */
+export function noShareDevice(): VibeError {
+  return new VibeError("SHARE_NONE", "Cannot change the shares: the VM was started without any", {
+    hint: "`vibe restart` with --mount starts it with one.",
+  });
+}
+
 /** A hypervisor that can start VMs. */
 export interface Driver {
   readonly name: "qemu" | "vz";

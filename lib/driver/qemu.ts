@@ -12,6 +12,7 @@ import {
   type ByteStream,
   type Driver,
   HOST_DISK_FULL,
+  noShareDevice,
   type Share,
   type Vm,
   type VmConfig,
@@ -240,12 +241,9 @@ class QemuVm implements Vm {
     await this.#server().remove(name);
   }
 
-  /** A device for shares cannot be added to a machine that runs. */
   #server(): ShareServer {
     if (this.#shares) return this.#shares;
-    throw new VibeError("SHARE_NONE", "Cannot change the shares: the VM was started without any", {
-      hint: "`vibe restart` with --mount starts it with one.",
-    });
+    throw noShareDevice();
   }
 
   async paused(): Promise<boolean> {

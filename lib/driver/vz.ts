@@ -2,8 +2,16 @@
 
 import { VzLibrary, type VzMachine } from "../../ffi/machine.ts";
 import { type VzConfig, VzError, type VzHost, type VzIdentity } from "../../ffi/types.ts";
-import { reason, VibeError } from "../errors.ts";
-import type { ByteStream, Driver, Share, Vm, VmConfig, VmExit } from "./driver.ts";
+import { printable, reason, VibeError } from "../errors.ts";
+import {
+  type ByteStream,
+  type Driver,
+  noShareDevice,
+  type Share,
+  type Vm,
+  type VmConfig,
+  type VmExit,
+} from "./driver.ts";
 import { ownDirectories } from "../share/guard_set.ts";
 import { isWithin } from "../share/mountinfo.ts";
 import {
@@ -11,6 +19,7 @@ import {
   startError,
   unguardedNotice,
   vzConfig,
+  vzDirectories,
   type VzSockets,
   vzSockets,
 } from "./vz_config.ts";
@@ -28,8 +37,7 @@ async function start(config: VmConfig, notice: (text: string) => void): Promise<
     });
   }
   await checkFiles(config, host);
-  const unguarded = unguardedNotice(config);
-  if (unguarded) notice(unguarded);
+  tellUnguarded(config.shares, notice);
 
   const sockets = vzSockets(config.runtimeDir);
   const identity = new IdentityFile(config);
@@ -49,7 +57,13 @@ async function start(config: VmConfig, notice: (text: string) => void): Promise<
     throw error instanceof VzError ? startError(error, settings) : error;
   });
   scope.move();
-  return new VzVm(machine, console, agent, describe(host));
+  return new VzVm(machine, { console, agent }, config.shares, describe(host), notice);
+}
+
+/** Says what the host cannot enforce. */
+function tellUnguarded(shares: Share[], notice: (text: string) => void): void {
+  const text = unguardedNotice(shares);
+  if (text) notice(text);
 }
 
 /** Makes the machine while its ports are listened for; the bridge connects to them in order. */
@@ -188,19 +202,30 @@ class IdentityFile {
 }
 
 class VzVm implements Vm {
+  readonly console: ByteStream;
+  readonly agent: ByteStream;
   readonly exited: Promise<VmExit>;
   onResume = () => {};
   readonly #machine: VzMachine;
+  readonly #notice: (text: string) => void;
   readonly #killed = Promise.withResolvers<VmExit>();
+  readonly #hasDevice: boolean;
+  #shares: Share[];
   #paused = false;
 
   constructor(
     machine: VzMachine,
-    readonly console: ByteStream,
-    readonly agent: ByteStream,
+    streams: { console: ByteStream; agent: ByteStream },
+    shares: Share[],
     readonly description: string,
+    notice: (text: string) => void,
   ) {
     this.#machine = machine;
+    this.console = streams.console;
+    this.agent = streams.agent;
+    this.#shares = shares;
+    this.#hasDevice = shares.length > 0;
+    this.#notice = notice;
     this.exited = this.#watch();
   }
 
@@ -219,13 +244,27 @@ class VzVm implements Vm {
     this.onResume();
   }
 
-  /** The framework could: setShare of VZVirtioFileSystemDevice. The bridge has no call for it. */
-  addShare(): Promise<never> {
-    return Promise.reject(fixedShares());
+  async addShare(share: Share): Promise<void> {
+    await checkShare(share);
+    await this.#share([...this.#shares, share], `share "${share.source}"`);
+    tellUnguarded([share], this.#notice);
   }
 
-  removeShare(): Promise<never> {
-    return Promise.reject(fixedShares());
+  async removeShare(name: string): Promise<void> {
+    await this.#share(this.#shares.filter((share) => share.name !== name), `end share "${name}"`);
+  }
+
+  /** All at once: the framework takes whole sets. */
+  async #share(shares: Share[], what: string): Promise<void> {
+    if (!this.#hasDevice) throw noShareDevice();
+    try {
+      await this.#machine.share(vzDirectories(shares));
+    } catch (error) {
+      throw new VibeError("SHARE_FAILED", `Cannot ${what}: ${printable(reason(error))}`, {
+        cause: error,
+      });
+    }
+    this.#shares = shares;
   }
 
   /** Nothing but {@link pause} stops its CPUs. */
@@ -268,12 +307,4 @@ class VzVm implements Vm {
     this.#machine[Symbol.dispose]();
     return exit;
   }
-}
-
-function fixedShares(): VibeError {
-  return new VibeError(
-    "SHARE_FIXED",
-    "Cannot change the shares of a VM that runs: vibe cannot do that on macOS",
-    { hint: "`vibe restart` with --mount starts it with another one." },
-  );
 }

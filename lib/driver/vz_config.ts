@@ -1,8 +1,8 @@
 /** A VmConfig as a configuration for the bridge, and what it refuses. Pure. */
 
-import type { VzConfig, VzError, VzIdentity } from "../../ffi/types.ts";
+import type { VzConfig, VzDirectories, VzError, VzIdentity } from "../../ffi/types.ts";
 import { printable, VibeError } from "../errors.ts";
-import { AGENT_PORT, type Boot, SHARED_TAG, type VmConfig } from "./driver.ts";
+import { AGENT_PORT, type Boot, type Share, SHARED_TAG, type VmConfig } from "./driver.ts";
 
 /** Sockets that the bridge connects the console ports to. */
 export interface VzSockets {
@@ -76,14 +76,7 @@ export function vzConfig(
       caching: "cached",
       synchronization: "fsync",
     })),
-    shares: config.shares.length === 0 ? [] : [{
-      tag: SHARED_TAG,
-      directories: config.shares.map(({ name, source, readOnly }) => ({
-        name,
-        path: source,
-        readOnly,
-      })),
-    }],
+    shares: config.shares.length === 0 ? [] : [vzDirectories(config.shares)],
     // The first port is hvc0; the second is found by its name.
     ports: [
       { socket: sockets.console, console: true },
@@ -91,6 +84,16 @@ export function vzConfig(
     ],
     network: vzNetwork(config.network, identity.mac),
   };
+}
+
+/** What the one device for shares is given. */
+export function vzDirectories(shares: Share[]): VzDirectories {
+  const directories = shares.map(({ name, source, readOnly }) => ({
+    name,
+    path: source,
+    readOnly,
+  }));
+  return { tag: SHARED_TAG, directories };
 }
 
 function vzNetwork(network: VmConfig["network"], mac?: string): VzConfig["network"] {
@@ -124,11 +127,11 @@ function boot(boot: Boot, newVariables: boolean): VzConfig["boot"] {
 }
 
 /**
- * One line about what of `config` the host cannot enforce here, or null. The framework's file server
+ * One line about what of `shares` the host cannot enforce here, or null. The framework's file server
  * shares whole directories and knows no exceptions in them.
  */
-export function unguardedNotice(config: VmConfig): string | null {
-  const paths = config.shares.flatMap((share) => share.guards.map((guard) => guard.path));
+export function unguardedNotice(shares: Share[]): string | null {
+  const paths = shares.flatMap((share) => share.guards.map((guard) => guard.path));
   if (paths.length === 0) return null;
   return `macOS cannot keep the guest from changing ${
     paths.map((path) => `"${printable(path)}"`).join(", ")

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as assertEquals, match, ok, rejects } from "node:assert/strict";
 import { Operation } from "../../ffi/symbols.ts";
-import type { VzError } from "../../ffi/types.ts";
+import type { VzDirectories, VzError } from "../../ffi/types.ts";
 import { type Bench, echo, scene } from "./suite_support.ts";
 
 const SAVING_NEEDS = "saving and restoring needs macOS 14 on Apple silicon";
@@ -103,6 +103,47 @@ export function defineLife(bench: Bench): void {
     console.close();
   });
 
+  bench.test("a device is given other directories while its machine runs", async () => {
+    const file = `${dir}/told`;
+    using _ = scene({
+      VIBE_DOUBLE_LIVE: "1",
+      VIBE_DOUBLE_GUEST: `while read -r line; do echo "$line" >> '${file}'; echo; done`,
+    });
+    const told = async () =>
+      (await Deno.readTextFile(file)).trim().split("\n").map((line) => JSON.parse(line));
+    const a = { name: "a", path: "/tmp" }, b = { name: "b", path: "/", readOnly: true };
+    const toldOf = { a: { path: "/tmp", readOnly: false }, b: { path: "/", readOnly: true } };
+    const machine = library.create({
+      ...base,
+      shares: [{ tag: "other", directories: [] }, { tag: "shared", directories: [a] }],
+    });
+    await machine.start();
+    await machine.share({ tag: "shared", directories: [a, b] });
+    const first = { tag: "shared", directories: toldOf };
+    assertEquals(await told(), [first]);
+
+    // What is refused changes nothing.
+    const refused = (directories: unknown, setting: string, message: RegExp) =>
+      rejects(machine.share(directories as VzDirectories), { setting, message });
+    await refused({ directories: [a] }, "tag", /it is missing/);
+    await refused({ tag: "none", directories: [a] }, "tag", /no device has it/);
+    const up = { tag: "shared", directories: [{ name: "..", path: "/" }] };
+    await refused(up, "directories[0].name", /Invalid directory name/);
+    assertEquals(await told(), [first]);
+
+    await machine.pause();
+    await machine.share({ tag: "shared", directories: [b] });
+    await machine.resume();
+    await machine.share({ tag: "shared", directories: [] });
+    assertEquals(await told(), [
+      first,
+      { tag: "shared", directories: { b: toldOf.b } },
+      { tag: "shared", directories: {} },
+    ]);
+    machine[Symbol.dispose]();
+    await machine.drained;
+  });
+
   bench.test("a NIC that loses its attachment is told", async () => {
     using _ = scene({ VIBE_DOUBLE_NETWORK_LOST: "1" });
     await using setup = await bench.withConsole();
@@ -121,13 +162,16 @@ export function defineLife(bench: Bench): void {
     ));
     const NO_MACHINE = -1, NO_OPERATION = -2;
     assertEquals(raw.vibe_vz_request(machine + 1, Operation.start, 1, null), NO_MACHINE);
-    for (const operation of [0, 8]) {
+    for (const operation of [0, 9]) {
       assertEquals(raw.vibe_vz_request(machine, operation, 1, null), NO_OPERATION);
     }
     assertEquals(raw.vibe_vz_request(machine, Operation.save, 5, null), 0);
     const event = await raw.vibe_vz_next_event(machine, -1);
     const { token, error } = JSON.parse(Deno.UnsafePointerView.getCString(event!));
     assertEquals([token, error.code, error.message], [5, 1, "a path is needed"]);
+    assertEquals(raw.vibe_vz_request(machine, Operation.share, 6, null), 0);
+    const refusal = await raw.vibe_vz_next_event(machine, -1);
+    match(Deno.UnsafePointerView.getCString(refusal!), /"token":6.*not in the correct format/);
     assertEquals(await raw.vibe_vz_next_event(machine, 10), null);
     assertEquals(await raw.vibe_vz_next_event(machine + 1, -1), null);
     const waiting = raw.vibe_vz_next_event(machine, -1);

@@ -213,6 +213,44 @@ Deno.test("a disk with a boot loader of its own boots by EFI, whose variables ar
   throws(() => vzConfig(config({ kind: "bios" }), sockets, {}), { code: "DRIVER_UNSUPPORTED" });
 });
 
+Deno.test("shares come and go while the machine runs", async () => {
+  await using scene = await Scene.make({
+    VIBE_DOUBLE_LIVE: "1",
+    VIBE_DOUBLE_GUEST: 'while read -r line; do echo "$line" >> "$TOLD"; echo; done',
+  });
+  const told = await scene.file("told");
+  Deno.env.set("TOLD", told);
+  const names = async () =>
+    (await Deno.readTextFile(told)).trim().split("\n").filter(Boolean)
+      .map((line) => Object.keys(JSON.parse(line).directories).sort().join());
+  const share = { name: "added", source: `${scene.dir}/run`, readOnly: true, guards: [] };
+  try {
+    await using vm = await scene.start();
+    const guard = { path: ".git/hooks", rule: "read-only" as const };
+    await vm.addShare({ ...share, guards: [guard] });
+    match(scene.notices.join(), /cannot keep the guest from changing "\.git\/hooks"/);
+    await rejects(vm.addShare({ ...share, source: `${scene.dir}/disk.raw` }), {
+      code: "DRIVER_SHARE",
+    });
+    await rejects(vm.addShare({ ...share, name: ".." }), {
+      code: "SHARE_FAILED",
+      message: /^Cannot share ".*\/run": Invalid directory name/,
+    });
+    await vm.removeShare("project");
+    assertEquals(await names(), ["added,project", "added"]);
+    await vm.removeShare("added");
+    assertEquals((await names()).at(-1), "");
+    vm.console.close();
+    vm.agent.close();
+    await using bare = await scene.start({ shares: [] });
+    await rejects(bare.addShare(share), { code: "SHARE_NONE" });
+    bare.console.close();
+    bare.agent.close();
+  } finally {
+    Deno.env.delete("TOLD");
+  }
+});
+
 Deno.test("a machine keeps the variables that its firmware wrote", async () => {
   await using scene = await Scene.make();
   const variables = `${scene.dir}/variables`;

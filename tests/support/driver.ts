@@ -44,6 +44,7 @@ export async function onTheDouble(bytes: "elf" | "macho" = "elf"): Promise<Recor
     PATH: `${await codesign()}:${Deno.env.get("PATH")}`,
     VIBE_DRIVER: "vz",
     VIBE_VZ_LIBRARY: await build(bytes),
+    VIBE_DOUBLE_LIVE: "1",
     VIBE_DOUBLE_GUEST: `exec '${Deno.execPath()}' run -A '${GUEST}'`,
     ...bytes === "macho" ? { VIBE_MACHO: await buildDylib() } : {},
   };

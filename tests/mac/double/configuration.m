@@ -28,6 +28,13 @@ BOOL double_is_set(const char *variable) {
   return value && *value && strcmp(value, "0") != 0;
 }
 
+NSString *double_json(id object) {
+  NSData *data = [NSJSONSerialization dataWithJSONObject:object
+                                                 options:(NSJSONWritingOptions)0
+                                                   error:NULL];
+  return [[NSString alloc] initWithBytes:data.bytes length:data.length];
+}
+
 @implementation VZBootLoader
 - (instancetype)init { return [super init]; }
 @end
@@ -205,9 +212,6 @@ static NSArray *describe_all(NSArray *devices) {
   [text setObject:@(self.memoryBalloonDevices.count) forKey:@"balloon"];
   [text setObject:@(self.socketDevices.count) forKey:@"vsock"];
   if (!forRestore) [text setObject:describe_all(self.consoleDevices) forKey:@"consoles"];
-  NSData *data = [NSJSONSerialization dataWithJSONObject:text
-                                                 options:(NSJSONWritingOptions)0
-                                                   error:NULL];
-  return [[NSString alloc] initWithBytes:data.bytes length:data.length];
+  return double_json(text);
 }
 @end

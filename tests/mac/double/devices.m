@@ -160,6 +160,41 @@
 }
 @end
 
+@implementation VZDirectorySharingDevice
+- (instancetype)init { return [super init]; }
+@end
+
+@implementation VZVirtioFileSystemDevice {
+  NSString *_tag;
+  VZDirectoryShare *_share;
+  __weak VZVirtualMachine *_machine;
+}
+- (instancetype)initWithConfiguration:(VZVirtioFileSystemDeviceConfiguration *)configuration
+                              machine:(VZVirtualMachine *)machine {
+  if ((self = [super init])) {
+    _tag = [[configuration describe] objectForKey:@"tag"];
+    _share = configuration.share;
+    _machine = machine;
+  }
+  return self;
+}
+- (NSString *)tag {
+  [_machine checkQueue];
+  return _tag;
+}
+- (VZDirectoryShare *)share {
+  [_machine checkQueue];
+  return _share;
+}
+- (void)setShare:(VZDirectoryShare *)share {
+  [_machine checkQueue];
+  _share = share;
+  NSMutableDictionary *text = (NSMutableDictionary *)[share describe];
+  [text setObject:_tag forKey:@"tag"];
+  [_machine tellGuest:text];
+}
+@end
+
 @implementation VZSerialPortAttachment
 - (instancetype)init { return [super init]; }
 @end

@@ -40,11 +40,33 @@ void double_may_raise(void);
 - (NSString *)json:(BOOL)forRestore;
 @end
 
+@interface VZVirtualMachine (VibeDouble)
+/** Raises unless it is called on the machine's queue. */
+- (void)checkQueue;
+/** Tells a guest that listens (VIBE_DOUBLE_LIVE), and waits until it has done what that says. */
+- (void)tellGuest:(NSDictionary *)text;
+@end
+
+@interface VZVirtioFileSystemDevice (VibeDouble)
+- (instancetype)initWithConfiguration:(VZVirtioFileSystemDeviceConfiguration *)configuration
+                              machine:(VZVirtualMachine *)machine;
+@end
+
+/** JSON of an object of the double's. */
+NSString *double_json(id object);
+
 BOOL vibe_test_is_on_queue(dispatch_queue_t queue);
 void vibe_test_count_threads(int change);
 
-/** Starts the guest in a process group of its own; -1 if that fails. */
-pid_t guest_start(VZVirtualMachineConfiguration *configuration);
+/**
+ * Starts the guest in a process group of its own; -1 if that fails. `control`: set to a socket that
+ * is the guest's stdin and stdout if it listens, else to -1.
+ */
+pid_t guest_start(VZVirtualMachineConfiguration *configuration, int *control);
+/** Writes a line to a guest that listens. */
+void guest_tell(int control, NSString *line);
+/** Waits for its answer to one line, or for its end. */
+void guest_wait(int control);
 /** Sends a signal to the guest's first process, or to all of the group. */
 void guest_signal(pid_t guest, int signal, BOOL everyone);
 /** Calls `ended` on `queue` with the wait status once the guest's first process has ended. */

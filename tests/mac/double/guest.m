@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #import "double.h"
@@ -22,7 +23,7 @@ static char **environment_with(const char *configuration) {
   return copy;
 }
 
-pid_t guest_start(VZVirtualMachineConfiguration *configuration) {
+pid_t guest_start(VZVirtualMachineConfiguration *configuration, int *control) {
   const char *command = getenv("VIBE_DOUBLE_GUEST");
   char *const arguments[] = {"sh", "-c", (char *)(command ? command : "exec cat"), NULL};
   char **environment = environment_with([configuration json:NO].UTF8String);
@@ -30,6 +31,12 @@ pid_t guest_start(VZVirtualMachineConfiguration *configuration) {
   for (NSNumber *descriptor in configuration.portDescriptors) {
     ports[count++] = (int)descriptor.integerValue;
   }
+  int ends[2] = {-1, -1};
+  if (command && double_is_set("VIBE_DOUBLE_LIVE") &&
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
+    abort();
+  }
+  *control = ends[0];
   int started[2];  // closes when the child has become the guest, or has failed to
   if (pipe2(started, O_CLOEXEC)) abort();
   pid_t child = fork();
@@ -44,13 +51,16 @@ pid_t guest_start(VZVirtualMachineConfiguration *configuration) {
     signal(SIGPIPE, SIG_DFL);
     for (int i = 0; i < count; i++) fcntl(ports[i], F_SETFD, 0);
     // Without a command the first port is what cat reads and writes.
-    int standard = command || !count ? open("/dev/null", O_RDWR) : ports[0];
+    int standard = ends[1] >= 0        ? ends[1]
+                   : command || !count ? open("/dev/null", O_RDWR)
+                                       : ports[0];
     dup2(standard, 0);
     dup2(standard, 1);
     execve("/bin/sh", arguments, environment);
     _exit(127);
   }
   close(started[1]);
+  if (ends[1] >= 0) close(ends[1]);
   // A signal that came before would meet the handlers of this process.
   if (read(started[0], &(char){0}, 1)) abort();
   close(started[0]);
@@ -59,6 +69,22 @@ pid_t guest_start(VZVirtualMachineConfiguration *configuration) {
   free(environment[last]);
   free(environment);
   return child;
+}
+
+void guest_tell(int control, NSString *line) {
+  NSString *text = [NSString stringWithFormat:@"%@\n", line];
+  const char *bytes = text.UTF8String;
+  size_t length = strlen(bytes);
+  size_t sent = 0;
+  for (ssize_t n; sent < length; sent += (size_t)n) {
+    n = send(control, bytes + sent, length - sent, MSG_NOSIGNAL);
+    if (n <= 0) return;  // its end is told by guest_watch
+  }
+}
+
+void guest_wait(int control) {
+  char c = 0;
+  while (c != '\n' && read(control, &c, 1) == 1) continue;
 }
 
 void guest_signal(pid_t guest, int signal, BOOL everyone) {

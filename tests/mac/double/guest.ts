@@ -8,11 +8,11 @@
 
 import { dirname } from "node:path";
 import { hostAccelerator } from "../../../lib/driver/accel.ts";
-import { AGENT_PORT, SHARED_TAG, type VmConfig } from "../../../lib/driver/driver.ts";
+import { AGENT_PORT, type Share, SHARED_TAG, type VmConfig } from "../../../lib/driver/driver.ts";
 import { qemuArgs, qemuProgram } from "../../../lib/driver/qemu_args.ts";
 import { Qmp } from "../../../lib/driver/qmp.ts";
 import { dieWithParent } from "../../../lib/process.ts";
-import { startShares } from "../../../lib/share/virtiofsd.ts";
+import { type ShareServer, startShares } from "../../../lib/share/virtiofsd.ts";
 
 /** What the double says of a machine; the parts that a guest with a kernel has. */
 interface DoubleConfig {
@@ -23,6 +23,34 @@ interface DoubleConfig {
   shares: { tag: string; directories: Record<string, { path: string; readOnly: boolean }> }[];
   networks: { mode: string; mac: string }[];
   consoles: { ports: { fd: number; name?: string; console: boolean }[] }[];
+}
+
+type DoubleShare = DoubleConfig["shares"][number];
+
+function toShares({ directories }: DoubleShare): Share[] {
+  return Object.entries(directories).map(([name, { path, readOnly }]) => ({
+    name,
+    source: path,
+    readOnly,
+    guards: [],
+  }));
+}
+
+/** Has the file server share what the framework is told to while the machine runs. */
+async function followShares(server: ShareServer, shares: Share[]): Promise<void> {
+  let rest = "";
+  for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      const wanted = toShares(JSON.parse(line));
+      const lacks = (list: Share[]) => (share: Share) => !list.some((s) => s.name === share.name);
+      for (const { name } of shares.filter(lacks(wanted))) await server.remove(name);
+      for (const share of wanted.filter(lacks(shares))) await server.add(share);
+      shares = wanted;
+      await Deno.stdout.write(new TextEncoder().encode("\n"));
+    }
+  }
 }
 
 /** The words after the one that `test` accepts are changed by `change`. */
@@ -44,14 +72,7 @@ const config: VmConfig = {
   memoryMiB: double.memory / 2 ** 20,
   boot: { kind: "kernel", kernel: double.boot.kernel, initrd: double.boot.initrd, args: [] },
   disks: double.disks.map(({ path, readOnly }) => ({ path, readOnly, format: "raw" })),
-  shares: double.shares.flatMap(({ directories }) =>
-    Object.entries(directories).map(([name, { path, readOnly }]) => ({
-      name,
-      source: path,
-      readOnly,
-      guards: [],
-    }))
-  ),
+  shares: double.shares.flatMap(toShares),
   network: double.networks.length > 0 ? "nat" : "none",
 };
 const ports = double.consoles[0].ports;
@@ -61,6 +82,7 @@ if (ports.indexOf(consolePort) !== 0) throw new Error("the first port is not the
 if (double.shares.some(({ tag }) => tag !== SHARED_TAG)) throw new Error("a tag of another name");
 
 await using shares = config.shares.length > 0 ? await startShares(config) : null;
+if (shares) followShares(shares, config.shares);
 const qmp = `${runtimeDir}/qmp.sock`;
 const words = qemuArgs(config, { arch: Deno.build.arch, accelerator: await hostAccelerator() }, {
   agent: "agent",

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #import "double.h"
 
 static NSString *const WRONG_STATE = @"The virtual machine is not in a state for this.";
@@ -13,6 +14,9 @@ static NSString *const WRONG_STATE = @"The virtual machine is not in a state for
   VZVirtualMachineState _state;
   __weak id<VZVirtualMachineDelegate> _delegate;
   pid_t _guest;
+  int _control;  // to a guest that listens, or -1
+  int _unanswered;
+  NSMutableArray *_shares;
 }
 
 + (BOOL)isSupported {
@@ -28,6 +32,12 @@ static NSString *const WRONG_STATE = @"The virtual machine is not in a state for
   if ((self = [super init])) {
     _configuration = configuration;
     _queue = queue;
+    _control = -1;
+    _shares = (NSMutableArray *)[NSMutableArray array];
+    for (VZVirtioFileSystemDeviceConfiguration *device in configuration.directorySharingDevices) {
+      [_shares addObject:[[VZVirtioFileSystemDevice alloc] initWithConfiguration:device
+                                                                         machine:self]];
+    }
   }
   return self;
 }
@@ -48,6 +58,24 @@ static NSString *const WRONG_STATE = @"The virtual machine is not in a state for
 - (void)setDelegate:(id<VZVirtualMachineDelegate>)delegate {
   [self checkQueue];
   _delegate = delegate;
+}
+- (NSArray *)directorySharingDevices {
+  [self checkQueue];
+  return _shares;
+}
+- (void)tellGuest:(NSDictionary *)text {
+  if (_control < 0) return;
+  guest_tell(_control, double_json(text));
+  _unanswered++;
+  // A paused one answers once it goes on, for which this queue is needed.
+  while (_state == VZVirtualMachineStateRunning && _unanswered > 0) {
+    guest_wait(_control);
+    _unanswered--;
+  }
+}
+- (void)closeControl {
+  if (_control >= 0) close(_control);
+  _control = -1;
 }
 - (BOOL)canStop {
   [self checkQueue];
@@ -84,7 +112,7 @@ static NSString *const WRONG_STATE = @"The virtual machine is not in a state for
     return;
   }
   _state = VZVirtualMachineStateStarting;
-  _guest = guest_start(_configuration);
+  _guest = guest_start(_configuration, &_control);
   if (_guest < 0) {
     NSError *error = double_error(VZErrorInternal, @"The guest could not be started.", nil);
     [self later:VZVirtualMachineStateStopped error:error handler:handler];
@@ -104,6 +132,7 @@ static NSString *const WRONG_STATE = @"The virtual machine is not in a state for
 
 - (void)guestEnded:(int)status {
   _guest = 0;
+  [self closeControl];
   // Stopped from outside: the handler of that said so.
   if (_state == VZVirtualMachineStateStopping || _state == VZVirtualMachineStateStopped) return;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
@@ -204,6 +233,7 @@ static NSString *const WRONG_STATE = @"The virtual machine is not in a state for
 /** A machine that is let go while it runs takes its guest along. */
 - (void)dealloc {
   if (_guest > 0) guest_signal(_guest, SIGKILL, YES);
+  [self closeControl];
 }
 
 @end

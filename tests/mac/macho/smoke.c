@@ -62,6 +62,9 @@ int main(int argc, char **argv) {
   char echoed[8] = {0};
   expect(write(console, "hello", 5) == 5 && read(console, echoed, 7) == 5, "echo", echoed);
   request(VIBE_OPERATION_SAVE, saved, saves ? "not in a state" : no);
+  request(VIBE_OPERATION_SHARE, "{\"tag\":\"none\",\"directories\":[]}", "\"setting\":\"tag\"");
+  request(VIBE_OPERATION_SHARE,
+          "{\"tag\":\"shared\",\"directories\":[{\"name\":\"b\",\"path\":\"/\"}]}", DONE);
   request(VIBE_OPERATION_PAUSE, NULL, DONE);
   request(VIBE_OPERATION_SAVE, saved, saves ? DONE : no);
   request(VIBE_OPERATION_RESUME, NULL, DONE);

@@ -140,6 +140,16 @@ VZ_API(12.0) @interface VZVirtioFileSystemDeviceConfiguration
 @property(strong, nullable) VZDirectoryShare *share;
 @end
 
+VZ_API(12.0) @interface VZDirectorySharingDevice : NSObject
+VZ_ABSTRACT
+@end
+
+VZ_API(12.0) @interface VZVirtioFileSystemDevice : VZDirectorySharingDevice
+VZ_ABSTRACT
+@property(readonly, copy) NSString *tag;
+@property(strong, nullable) VZDirectoryShare *share;
+@end
+
 // Console ports
 
 VZ_API(11.0) @interface VZSerialPortAttachment : NSObject
@@ -302,6 +312,7 @@ VZ_ABSTRACT
 @property(readonly) VZVirtualMachineState state;
 @property(weak, nullable) id<VZVirtualMachineDelegate> delegate;
 @property(readonly) BOOL canStop VZ_API(12.0);
+@property(readonly, copy) NSArray<VZDirectorySharingDevice *> *directorySharingDevices VZ_API(12.0);
 - (void)startWithCompletionHandler:(void (^)(NSError *_Nullable errorOrNil))completionHandler;
 - (void)stopWithCompletionHandler:(void (^)(NSError *_Nullable errorOrNil))completionHandler
     VZ_API(12.0);
