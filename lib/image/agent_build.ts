@@ -7,6 +7,7 @@ import { prepareHost, type PrepareOptions } from "../host/prepare.ts";
 import { cacheDir } from "../paths.ts";
 import { run, which } from "../process.ts";
 import { digestOf } from "./digest.ts";
+import { interrupted } from "./interrupted.ts";
 
 /** Files of provision/agent/; the .c files are compiled together. */
 export const AGENT_SOURCES = [
@@ -66,7 +67,10 @@ export async function ensureAgent(options: PrepareOptions): Promise<Agent> {
   if (await Deno.stat(path).then((info) => info.isFile, () => false)) return { digest, path };
   await prepareHost(["agent"], options);
   options.progress.step("Compiling the guest agent");
-  await build(sources, digest);
+  await build(sources, digest).catch((error) => {
+    // Ctrl-C at a terminal ends the compiler as well.
+    throw options.signal?.aborted ? interrupted("guest agent") : error;
+  });
   return { digest, path };
 }
 

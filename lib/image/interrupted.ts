@@ -3,8 +3,8 @@
 import { ExitCode, VibeError } from "../errors.ts";
 
 /** Ctrl-C. */
-export function interrupted(): VibeError {
-  return new VibeError("INTERRUPTED", "Cannot finish the image: interrupted", {
+export function interrupted(what = "image"): VibeError {
+  return new VibeError("INTERRUPTED", `Cannot finish the ${what}: interrupted`, {
     exitCode: ExitCode.interrupted,
   });
 }

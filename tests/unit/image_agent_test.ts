@@ -50,6 +50,15 @@ Deno.test("all of the agent's source is compiled, and nothing that is not there"
   deepStrictEqual(AGENT_SOURCES, (await names(dir)).filter((name) => /\.[ch]$/.test(name)));
 });
 
+Deno.test("Ctrl-C ends the compiler, which is no fault of the source", () =>
+  withCompiler("kill -INT $$", async () => {
+    await rejects(ensureAgent({ ...options, signal: AbortSignal.abort() }), {
+      code: "INTERRUPTED",
+      exitCode: 130,
+      message: "Cannot finish the guest agent: interrupted",
+    });
+  }));
+
 Deno.test("the agent is compiled once, statically, under its digest", () =>
   withCompiler(OBEDIENT, async (dir) => {
     const agent = await ensureAgent(options);
