@@ -91,12 +91,15 @@ export function reportOf(end: SessionEnd | null, exitCode: number, failure: unkn
   };
 }
 
+/** A descriptor of ours, whatever it leads to. */
+const DESCRIPTOR = /^\/(dev\/fd|proc\/self\/fd)\/|^\/dev\/std(out|err)$/;
+
 /** A regular file gets the line whole; what else there is (a pipe, /dev/fd/3) gets it written to. */
 async function write(path: string, line: string): Promise<void> {
   try {
     const info = await Deno.stat(path).catch(() => null);
-    if (!info || info.isFile) await writeFileWhole(path, line);
-    else await Deno.writeTextFile(path, line);
+    if (!DESCRIPTOR.test(path) && (!info || info.isFile)) await writeFileWhole(path, line);
+    else await Deno.writeTextFile(path, line, { append: true });
   } catch (error) {
     throw new VibeError("RESULT_FILE", `Cannot write the result to "${path}": ${reason(error)}`, {
       cause: error,

@@ -34,8 +34,7 @@ export async function shell(options: CliOptions): Promise<number> {
   const cwd = vm.info.workdir ?? undefined;
   const code = await runSession(vm.attachment, { argv: [], cwd, tty: true });
   if (options.rm) await endEphemeral(vm.attachment, progress);
-  else if (!options.quiet) await tellWhatStays(vm.attachment);
-  if (cwd && !options.quiet) tellNewRepositories(vm.info);
+  if (!options.quiet) await tellWhatIsLeft(vm, options);
   return code;
 }
 
@@ -50,6 +49,7 @@ export async function act(actions: Action[], options: CliOptions): Promise<numbe
     using vm = await startHere(options, progress);
     const result = await work(vm, await configuredTimeout(vm.info.instance, options));
     if (options.rm) await endEphemeral(vm.attachment, progress);
+    if (isInteractive() && !options.quiet) await tellWhatIsLeft(vm, options);
     return result;
   };
   if (!isReported(options)) {
@@ -158,6 +158,12 @@ const STAYS = {
 };
 /** A guest that does not answer holds nobody up. */
 const LEAVE_MS = 10_000;
+
+/** What somebody at a terminal should know when a shell is over. */
+async function tellWhatIsLeft({ attachment, info }: ReadyVm, options: CliOptions): Promise<void> {
+  if (!options.rm) await tellWhatStays(attachment);
+  tellNewRepositories(info);
+}
 
 /** What is still there when this terminal leaves, or it would be forgotten. */
 async function tellWhatStays({ link }: Attachment): Promise<void> {

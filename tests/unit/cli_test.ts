@@ -165,6 +165,22 @@ Deno.test("an option before a command is the command's, or an error", async () =
   }
 });
 
+Deno.test("--result goes to a file, or to a descriptor that leads to one", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const places = { VIBE_DATA: `${dir}/data`, VIBE_CACHE: `${dir}/cache`, XDG_CONFIG_HOME: dir };
+    const script =
+      'echo before >b; "$@" --result a run true; "$@" --result /dev/fd/3 run true 3>>b';
+    const argv = [Deno.execPath(), "run", "--allow-all", MAIN, "--mount", "/no/such:/x"];
+    await run(["sh", "-c", script, "sh", ...argv], { env: places, cwd: dir });
+    const report = await Deno.readTextFile(`${dir}/a`);
+    strictEqual(JSON.parse(report).error.code, "MOUNT_SOURCE");
+    strictEqual(await Deno.readTextFile(`${dir}/b`), `before\n${report}`);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
 Deno.test("--help and --version touch nothing and load nothing native", async () => {
   const dir = await Deno.makeTempDir();
   try {
