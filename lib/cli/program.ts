@@ -13,7 +13,7 @@ import { actionsOf, addActionOptions, joinSeconds } from "./actions.ts";
 import { checkLeadingOptions } from "./leading_options.ts";
 import { addVmOptions, type CliOptions, mergedOptions } from "./options.ts";
 import { VERSION } from "../version.ts";
-import { printError } from "./output.ts";
+import { printError, style } from "./output.ts";
 
 /**
  * Parses a command line (without the program's name) and runs it. Resolves to the exit code; what
@@ -48,7 +48,10 @@ export function buildProgram(exit: (code: number) => void): Command {
     .argument("[disk-image]", "a raw or qcow2 disk to use in place, instead of the directory's VM")
     .version(VERSION, "-V, --version")
     .exitOverride()
-    .configureOutput({ writeErr: printError })
+    .configureOutput({
+      writeErr: printError,
+      outputError: (text, write) => write(text.replace(/^error:/, style("red", "vibe:"))),
+    })
     .enablePositionalOptions()
     .allowExcessArguments()
     .showHelpAfterError("(`vibe --help` lists what can be typed)")

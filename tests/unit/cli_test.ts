@@ -127,7 +127,7 @@ Deno.test("usage errors exit with 2 and keep stdout clean", async () => {
   for (const args of [["--cpus", "0"], ["--nonsense"], ["run"]]) {
     const { code, stdout, stderr } = await vibe(...args);
     deepStrictEqual([code, stdout], [2, ""], args.join(" "));
-    match(stderr, /^error: /);
+    match(stderr, /^vibe: /);
   }
 });
 
