@@ -95,26 +95,43 @@ static void signal_program(struct stream *stream, int signal)
 		kill(stream->pid, signal);
 }
 
+/* The process group in the foreground of its terminal, or 0. */
+static pid_t foreground_of(const struct stream *stream)
+{
+	pid_t group;
+
+	if (!stream->is_pty || ioctl(stream->outputs[0].source.fd, TIOCGPGRP, &group) < 0)
+		return 0;
+	return group > 0 ? group : 0;
+}
+
 void stream_signal(struct stream *stream, int signal)
 {
-	pid_t foreground;
+	pid_t foreground = foreground_of(stream);
 
 	if (!stream->is_program || stream->pid == 0)
 		return;
-	if (stream->is_pty &&
-	    ioctl(stream->outputs[0].source.fd, TIOCGPGRP, &foreground) == 0 && foreground > 0)
+	if (foreground)
 		kill(-foreground, signal);
 	else
 		signal_program(stream, signal);
 }
 
-/* To the program, to what it has in the foreground, and to all that is in its cgroup. */
+/*
+ * To all that is in its cgroup; without one to the program and what it has in the foreground. To
+ * each process once: to many a program a second SIGTERM means something else.
+ */
 static void signal_whole(struct stream *stream, int signal)
 {
-	if (stream->is_pty)
-		stream_signal(stream, signal);
+	pid_t foreground = foreground_of(stream);
+
+	if (cgroup_populated(&stream->cgroup)) {
+		cgroup_signal(&stream->cgroup, signal);
+		return;
+	}
+	if (foreground && foreground != stream->pid)
+		kill(-foreground, signal);
 	signal_program(stream, signal);
-	cgroup_signal(&stream->cgroup, signal);
 }
 
 static void end_program(struct stream *stream, int signal, int64_t grace)
