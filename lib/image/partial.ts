@@ -4,13 +4,20 @@ import { join } from "node:path";
 import type { LogFile } from "../host/follow.ts";
 import { removeTree } from "../host/root_namespace.ts";
 import { FileLock } from "../lock.ts";
+import { cacheDir } from "../paths.ts";
 import { type Base, basesDir, readBase } from "./base.ts";
 import { syncPath, syncTree } from "./finish.ts";
 
 const SUFFIX = ".partial";
 
-/** Held while a partial directory is made or one that somebody left is removed. */
-const SWEEP_LOCK = "sweep.lock";
+/**
+ * Held while partial directories are made, looked at or removed: a look makes a file in them, which
+ * whoever removes one would stumble over.
+ */
+export async function lockPartials(): Promise<FileLock> {
+  await Deno.mkdir(cacheDir(), { recursive: true });
+  return await FileLock.take(join(cacheDir(), "sweep.lock"));
+}
 
 /** Its builder holds the lock in it; one whose lock is free was left by a builder that died. */
 export class PartialBase implements AsyncDisposable {
@@ -27,8 +34,8 @@ export class PartialBase implements AsyncDisposable {
 
   /** Makes a directory whose name begins with `prefix`, and removes those that dead builders left. */
   static async create(prefix: string, log: LogFile): Promise<PartialBase> {
-    using _sweep = await FileLock.take(join(basesDir(), SWEEP_LOCK));
-    await sweep(log);
+    using _partials = await lockPartials();
+    for (const left of await leftPartials()) await sweepPartial(left, log);
     const dir = await Deno.makeTempDir({
       dir: basesDir(),
       prefix: `${prefix}-`,
@@ -51,28 +58,31 @@ export class PartialBase implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#completed) await removeTree(this.dir, { log: this.#log });
+    if (!this.#completed) {
+      using _partials = await lockPartials();
+      await removeTree(this.dir, { log: this.#log });
+    }
     this.#lock[Symbol.dispose]();
   }
 }
 
-async function sweep(log: LogFile): Promise<void> {
-  for (const dir of await leftPartials()) await sweepPartial(dir, log);
-}
-
-/** The directories that builders left unfinished. */
+/** The directories that builders left unfinished. Under {@link lockPartials}. */
 export async function leftPartials(): Promise<string[]> {
   const found: string[] = [];
   for await (const { name, isDirectory } of Deno.readDir(basesDir())) {
     if (!isDirectory || !name.endsWith(SUFFIX)) continue;
     const dir = join(basesDir(), name);
-    using lock = await FileLock.tryTake(join(dir, "lock"));
+    // One that is not there any more has just become a base.
+    using lock = await FileLock.tryTake(join(dir, "lock")).catch((error) => {
+      if (error instanceof Deno.errors.NotFound) return null;
+      throw error;
+    });
     if (lock) found.push(dir);
   }
   return found;
 }
 
-/** Removes such a directory, unless somebody works in it. */
+/** Removes such a directory, unless somebody works in it. Under {@link lockPartials}. */
 export async function sweepPartial(dir: string, log: LogFile): Promise<void> {
   using lock = await FileLock.tryTake(join(dir, "lock"));
   if (!lock) return;

@@ -18,7 +18,7 @@ import { catalogFiles, catalogPath, imageNames, namedBase } from "./catalog.ts";
 import { diskUsage } from "./disk_usage.ts";
 import { initrdName } from "./initrd.ts";
 import { unlessDamaged } from "./inventory.ts";
-import { leftPartials, sweepPartial } from "./partial.ts";
+import { leftPartials, lockPartials, sweepPartial } from "./partial.ts";
 import { freeBase } from "./remove.ts";
 import { buildsDir } from "./workshop.ts";
 import { fileSystemError } from "./room.ts";
@@ -111,7 +111,10 @@ async function remove({ kind, path }: Garbage, options: PruneOptions): Promise<b
   if (kind === "partial image" || kind === "build") {
     using log = await LogFile.create(join(cacheDir(), "logs"), "prune");
     if (kind === "build") await removeTree(path, { log });
-    else await sweepPartial(path, log);
+    else {
+      using _partials = await lockPartials();
+      await sweepPartial(path, log);
+    }
     return true;
   }
   await Deno.remove(path, { recursive: true }).catch((error) => {
@@ -150,7 +153,10 @@ async function isBuilding(): Promise<boolean> {
 }
 
 async function oldPartials(): Promise<Garbage[]> {
-  const dirs = await leftPartials().catch(ignoreMissing);
+  const some = await collect("partial image", (name) => name.endsWith(".partial"), basesDir());
+  if (some.length === 0) return [];
+  using _partials = await lockPartials();
+  const dirs = await leftPartials();
   return await Promise.all(dirs.map((path) => garbageAt("partial image", path)));
 }
 

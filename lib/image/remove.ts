@@ -9,6 +9,7 @@ import { withImageLock } from "./build.ts";
 import { forgetImage, imageNames, namedBase, unknownImage } from "./catalog.ts";
 import { diskUsage } from "./disk_usage.ts";
 import { unlessDamaged } from "./inventory.ts";
+import { lockPartials } from "./partial.ts";
 
 /**
  * Takes a name away, and the base that it means unless another name means it, too. Resolves to the
@@ -50,6 +51,7 @@ export async function freeBase(id: string, stale: string[]): Promise<number | nu
   const dir = join(basesDir(), id);
   const doomed = `${dir}.partial`;
   let bytes: number;
+  using _partials = await lockPartials();
   {
     using _lock = await lockBases();
     const used = (await notedUsers(id)).some((user) => !stale.includes(user));
