@@ -39,15 +39,11 @@ for (const { name, bytes } of BUILDS) {
     });
 
     await t.step("its supervisor runs in the signed copy", async () => {
-      const executables = [];
-      for (const { pid } of await project.processes("__supervise")) {
-        const environment = await Deno.readTextFile(`/proc/${pid}/environ`).catch(() => "");
-        if (!environment.includes(project.env.VIBE_RUNTIME)) continue; // another test's
-        executables.push(await Deno.readLink(`/proc/${pid}/exe`));
-      }
-      strictEqual(executables.length, 1);
-      ok(executables[0].startsWith(`${TEST_CACHE}/supervisor/`), executables[0]);
-      match(executables[0], /\/vibe-supervisor-[0-9a-f]{16}$/);
+      const supervisors = await project.ownProcesses("__supervise");
+      strictEqual(supervisors.length, 1);
+      const executable = await Deno.readLink(`/proc/${supervisors[0].pid}/exe`);
+      ok(executable.startsWith(`${TEST_CACHE}/supervisor/`), executable);
+      match(executable, /\/vibe-supervisor-[0-9a-f]{16}$/);
     });
 
     await t.step("the machine is the one that was configured", async () => {

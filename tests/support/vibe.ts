@@ -191,6 +191,16 @@ export class Project implements AsyncDisposable {
     return found;
   }
 
+  /** Those of {@link Project.processes} that were started for this project; other tests may run. */
+  async ownProcesses(pattern: string): Promise<{ pid: number; command: string }[]> {
+    const own = [];
+    for (const process of await this.processes(pattern)) {
+      const environ = await Deno.readTextFile(`/proc/${process.pid}/environ`).catch(() => "");
+      if (environ.includes(`VIBE_RUNTIME=${this.env.VIBE_RUNTIME}\0`)) own.push(process);
+    }
+    return own;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const state = await Deno.stat(this.state()).catch(() => null);
     if (state?.isDirectory) await this.stopped();

@@ -86,7 +86,7 @@ Deno.test("the terminal is given back on every way out", async (t) => {
         { cwd: project.dir, env: project.env },
       );
       await host.waitFor(AT_PROMPT);
-      const [vibe] = (await project.processes(args.at(-1)!)).filter(({ command }) =>
+      const [vibe] = (await project.ownProcesses(args.at(-1)!)).filter(({ command }) =>
         command.startsWith(program) && !command.includes("__supervise") &&
         !command.includes(" run -- ")
       );
