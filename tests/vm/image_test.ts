@@ -120,9 +120,10 @@ Deno.test("image: a killed build is swept up, and two builds at once make one im
       events.some((e) => "text" in e && e.text.startsWith("Waiting for another vibe"))
     );
     deepStrictEqual(waited.sort(), [false, true]);
+    const request = { base: "debian", layers: [], agents: [], packages: [], scripts: [] };
     deepStrictEqual(
       JSON.parse(await Deno.readTextFile(`${cache}/images/default.json`)),
-      { base: id },
+      { base: id, request },
     );
     const check = await run(["/sbin/e2fsck", "-fn", `${cache}/bases/${id}/disk.raw`]);
     strictEqual(check.code, 0, check.stdout);
