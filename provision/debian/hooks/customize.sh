@@ -42,7 +42,6 @@ cat >"$root/root/.profile" <<'END'
 if [ "$BASH" ] && [ -f ~/.bashrc ]; then
   . ~/.bashrc
 fi
-mesg n 2>/dev/null || true
 END
 cat >"$root/root/.bashrc" <<'END'
 # ~/.bashrc: every interactive shell reads it
