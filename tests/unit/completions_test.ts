@@ -35,6 +35,8 @@ async function withShell(
   for (const name of ["wonderful", "marvellous"]) {
     await Deno.writeTextFile(`${home}/cache/images/${name}.json`, '{"base":"x"}');
   }
+  // Where this is not there, fish makes it at its first start, by a process that outlives it.
+  await Deno.mkdir(`${home}/.local/share/fish/generated_completions`, { recursive: true });
   await makeVm(`${home}/data`, `${home}/${ODD}`);
   const env = {
     ...Deno.env.toObject(),
@@ -60,9 +62,14 @@ async function withShell(
     const program = await which(shell);
     ok(program, `${shell} is missing; \`deno task test\` installs it`);
     const argv = shell === "bash" ? [program, "--noprofile"] : [program];
-    using terminal = new TestTerminal(argv, { cwd: home, env });
-    await terminal.waitFor(/READY>/);
-    await test(terminal, home);
+    const terminal = new TestTerminal(argv, { cwd: home, env });
+    try {
+      await terminal.waitFor(/READY>/);
+      await test(terminal, home);
+    } finally {
+      terminal[Symbol.dispose]();
+      await terminal.exited;
+    }
   } finally {
     await Deno.remove(home, { recursive: true });
   }
