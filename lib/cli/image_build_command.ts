@@ -2,7 +2,7 @@
 
 import { resolve } from "node:path";
 import { ExitCode, printable, VibeError } from "../errors.ts";
-import { terminalAsk } from "../host/ask.ts";
+import { terminalAsk, terminalConfirm } from "../host/ask.ts";
 import { abortOnInterrupt } from "../host/interrupt.ts";
 import { hostSettings, NO_SETTINGS } from "../image/host_settings.ts";
 import { buildImage, type BuiltImage, type ImageOptions } from "../image/layered.ts";
@@ -15,11 +15,12 @@ import { silentProgress } from "../progress.ts";
 import type { BuildingOptions, ImageBuildOptions } from "./image_build_program.ts";
 import { printError } from "./output.ts";
 import { terminalProgress } from "./progress.ts";
+import { projectSetup } from "./project_setup.ts";
 
 /** Builds an image. Resolves to the exit code. */
 export async function imageBuild(name: string, options: ImageBuildOptions): Promise<number> {
   // What is wrong with the command line should show before minutes of work.
-  const asked = await parseRequest(options);
+  const asked = await parseRequest(name, options);
   return await building(options, (how) => buildImage(name, asked, options.resume ?? false, how));
 }
 
@@ -62,14 +63,19 @@ async function building(
   return 0;
 }
 
-async function parseRequest(options: ImageBuildOptions): Promise<Partial<BuildRequest>> {
+async function parseRequest(
+  name: string,
+  options: ImageBuildOptions,
+): Promise<Partial<BuildRequest>> {
   const { base, layers, agents, packages, script } = options;
   const asked: Partial<BuildRequest> = {};
   if (base !== undefined) asked.base = await fullBase(base);
   if (layers !== undefined) asked.layers = parseLayers(layers);
   if (agents !== undefined) asked.agents = parseAgents(agents);
   if (packages !== undefined) asked.packages = parsePackageNames(packages);
-  if (script !== undefined) asked.scripts = await Promise.all(script.map(parseScript));
+  const own = await projectSetup(await Deno.realPath("."), name, options, terminalConfirm());
+  const scripts = own ? [own, ...script ?? []] : script;
+  if (scripts !== undefined) asked.scripts = await Promise.all(scripts.map(parseScript));
   return asked;
 }
 
