@@ -78,11 +78,17 @@ export async function startVm(
       leave();
       signal?.throwIfAborted();
       // We came as its last session left. When it is gone, a new one can start.
-      if (!(error instanceof StoppingError)) throw error;
+      if (!isStopping(error, attachment)) throw error;
     } finally {
       signal?.removeEventListener("abort", leave);
     }
   }
+}
+
+/** Whether what failed did so because the VM is on its way down; a request just finds it gone. */
+function isStopping(error: unknown, { stopping }: Attachment): boolean {
+  return error instanceof StoppingError ||
+    (stopping && error instanceof VibeError && error.code === "SUPERVISOR_GONE");
 }
 
 /** What a supervisor had to say when nobody listened. */

@@ -43,7 +43,8 @@ Deno.test("docs/examples/groups.mjs: three groups side by side, under Node.js", 
     const { stdout, stderr } = await run(argv, { env });
     strictEqual(stderr, "");
     const [jobs, fresh, broken] = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
-    deepStrictEqual(jobs.map((job: { answer: unknown }) => job.answer), [1, "3 kept ", null]);
+    const answers = jobs.map((job: { answer: unknown }) => job.answer);
+    deepStrictEqual(answers, [1, "3 kept ", null], JSON.stringify(jobs));
     strictEqual(jobs[2].outcome, "failed");
     match(jobs[2].log, /No such file or directory/);
     deepStrictEqual([fresh.answer, fresh.log], [0, "3\n"]);
